@@ -1,0 +1,229 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/logmesh/logmesh/codec"
+)
+
+// Defaults of Options.
+const (
+	DefaultHorizonBlocks = 128
+	DefaultReserve       = 64 << 20
+)
+
+// Options of a ledger. Group, Peer and one of Dir and Memory are needed.
+type Options struct {
+	FS     vfs.FS // default: the operating system's
+	Dir    string // made if it is missing; nothing else may be kept in it
+	Memory bool   // nothing is kept: the same ledger on a file system in memory
+	Logger *slog.Logger
+
+	Group codec.GroupID
+	Peer  codec.PeerID
+	// Salt makes the raft id. It must be fresh random bytes; a directory that
+	// holds a ledger keeps the one it was made with.
+	Salt [16]byte
+	// Fold derives the configuration that a configuration entry makes. Without
+	// it configurations stay empty.
+	Fold func(codec.Configuration, codec.Entry) (codec.Configuration, error)
+
+	HorizonBlocks int   // how many sealed blocks Raft still sees; default 128
+	Reserve       int64 // Full reports true below so many free bytes; default 64 MiB
+}
+
+func (o *Options) complete() error {
+	if o.Memory {
+		o.FS, o.Dir = vfs.NewMem(), "/ledger"
+	}
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Fold == nil {
+		o.Fold = func(c codec.Configuration, _ codec.Entry) (codec.Configuration, error) { return c, nil }
+	}
+	if o.HorizonBlocks == 0 {
+		o.HorizonBlocks = DefaultHorizonBlocks
+	}
+	if o.Reserve == 0 {
+		o.Reserve = DefaultReserve
+	}
+	switch {
+	case o.Dir == "":
+		return errors.New("ledger: no directory")
+	case o.Peer == "" || o.Group.IsZero():
+		return errors.New("ledger: no group or peer")
+	case o.HorizonBlocks < 0 || o.Reserve < 0:
+		return fmt.Errorf("ledger: a horizon of %d blocks, a reserve of %d bytes", o.HorizonBlocks, o.Reserve)
+	}
+	return nil
+}
+
+// Ledger is the durable log of one group on one node. All methods are safe for
+// concurrent use. What a method returns is never changed by the ledger later,
+// and must not be changed by the caller.
+type Ledger struct {
+	// Set once.
+	opts   Options
+	store  *store
+	raftID codec.RaftID
+	cache  blockCache
+	space  space
+
+	// life is held for reading by whoever uses the store, and for writing by Close.
+	life   sync.RWMutex
+	closed bool // guarded by life
+
+	// raftMu serializes changes of the raft view, syncMu those of the synced
+	// view; who needs both takes raftMu first. They are held while the disk
+	// works, so that Save never waits for Release to do more than share a sync.
+	raftMu, syncMu sync.Mutex
+
+	// mu guards what follows. It is never held while the disk works; writers of
+	// a view also hold that view's mutex, so they may read it without mu.
+	mu       sync.RWMutex
+	raft     raftView
+	synced   syncedView
+	logID    codec.LogID
+	diverged error
+}
+
+// Open opens the ledger in opts.Dir, or makes one. Errors that callers act on:
+// ErrInUse, *ForeignError, *FormatError, *DamageError, *FailedError.
+func Open(opts Options) (*Ledger, error) {
+	if err := opts.complete(); err != nil {
+		return nil, err
+	}
+	db := opts.FS.PathJoin(opts.Dir, databaseDir)
+	s, err := openStore(opts.FS, db, opts.Logger, false)
+	if err != nil {
+		return nil, err
+	}
+	l := &Ledger{opts: opts, store: s}
+	if err := l.load(); err != nil {
+		return nil, errors.Join(err, s.abandon())
+	}
+	return l, nil
+}
+
+// Close stops all use of the ledger and leaves a marker of the clean stop, which
+// the next Open compares with what it finds. After a failed write it leaves none
+// and returns that failure.
+func (l *Ledger) Close() error {
+	l.life.Lock()
+	defer l.life.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	if err := l.store.close(); err != nil {
+		return err
+	}
+	err := writeMarker(l.store.fs, l.opts.Dir, l.stopped())
+	return errors.Join(err, l.store.w.failure(), l.store.unlock())
+}
+
+// enter begins, and leave ends, a use of the store.
+func (l *Ledger) enter() error {
+	l.life.RLock()
+	if l.closed {
+		l.life.RUnlock()
+		return ErrClosed
+	}
+	return nil
+}
+
+func (l *Ledger) leave() { l.life.RUnlock() }
+
+// RaftID is the id under which this ledger's node takes part in Raft.
+func (l *Ledger) RaftID() codec.RaftID { return l.raftID }
+
+// Failed is the failed write or sync, or the divergence, after which nothing
+// more is written; nil as long as all is well.
+func (l *Ledger) Failed() error {
+	if err := l.store.w.failure(); err != nil {
+		return err
+	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.diverged
+}
+
+// commit writes b, unless the ledger has failed.
+func (l *Ledger) commit(b *pebble.Batch, sync bool) error {
+	if err := l.Failed(); err != nil {
+		_ = b.Close()
+		return err
+	}
+	return l.store.commit(b, sync)
+}
+
+// LogID is the id of the log that the ledger holds, or was told to hold; zero
+// until it is known.
+func (l *Ledger) LogID() codec.LogID {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.logID
+}
+
+// SetLogID stores the log id, durably. Another one than the stored one, or than
+// that of entry 1, is a *LogIDError.
+func (l *Ledger) SetLogID(id codec.LogID) error {
+	if err := l.enter(); err != nil {
+		return err
+	}
+	defer l.leave()
+	l.raftMu.Lock()
+	defer l.raftMu.Unlock()
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
+	if id.IsZero() {
+		return errors.New("ledger: a log id of zero")
+	}
+	b := l.store.db.NewBatch()
+	fresh, err := l.putLogID(b, id)
+	if err != nil || !fresh {
+		return errors.Join(err, b.Close())
+	}
+	if err := l.commit(b, true); err != nil {
+		return err
+	}
+	l.learn(id)
+	return nil
+}
+
+// putLogID adds the log id to b if none is stored; fresh tells so. The id is
+// known before entry 1 comes, or it is entry 1's.
+func (l *Ledger) putLogID(b *pebble.Batch, id codec.LogID) (fresh bool, err error) {
+	if stored := l.LogID(); stored == id {
+		return false, nil
+	} else if !stored.IsZero() {
+		return false, &LogIDError{Stored: stored, Given: id}
+	}
+	return true, set(b, single(prefixLog), append([]byte(nil), id[:]...))
+}
+
+// putFirst is putLogID for whoever writes entry 1; other entries pass.
+func (l *Ledger) putFirst(b *pebble.Batch, e codec.Entry) (id codec.LogID, err error) {
+	if e.Index != 1 {
+		return l.LogID(), nil
+	}
+	id = codec.LogIDOf(e.Data)
+	_, err = l.putLogID(b, id)
+	return id, err
+}
+
+func (l *Ledger) learn(id codec.LogID) {
+	l.mu.Lock()
+	l.logID = id
+	l.mu.Unlock()
+}

@@ -1,0 +1,288 @@
+package ledger
+
+import (
+	"bufio"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/logmesh/logmesh/codec"
+)
+
+// Stats is what a stopped ledger holds.
+type Stats struct {
+	Group  codec.GroupID
+	Peer   codec.PeerID
+	RaftID codec.RaftID
+	LogID  codec.LogID // zero: not known yet
+
+	Head   codec.Head // of the blocks
+	Bytes  int64      // of the ledger's files
+	Config codec.Configuration
+
+	RaftView    bool // the following is set only then
+	First, Last codec.Index
+	Hard        codec.HardState
+	Applied     codec.Index // by Raft
+	Tail        int         // entries that are in no block
+	Stopped     bool        // cleanly, the last time
+}
+
+// offline is a stopped ledger, open for reading.
+type offline struct {
+	*store
+	synced syncedView
+	raft   raftView
+}
+
+// openOffline opens the ledger in dir without changing it. The errors are those
+// of Open.
+func openOffline(disk vfs.FS, dir string) (*offline, error) {
+	s, err := openStore(disk, disk.PathJoin(dir, databaseDir), slog.New(slog.DiscardHandler), true)
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := s.checkFormat()
+	if err == nil && fresh {
+		err = &DamageError{What: "the format version", Cause: errGone}
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.abandon())
+	}
+	return &offline{store: s}, nil
+}
+
+func (o *offline) load() (err error) {
+	if o.synced, err = o.loadSynced(); err != nil {
+		return err
+	}
+	o.raft, err = o.loadRaft(o.synced)
+	return err
+}
+
+// Stat tells what the stopped ledger in dir holds.
+func Stat(disk vfs.FS, dir string) (st Stats, err error) {
+	o, err := openOffline(disk, dir)
+	if err != nil {
+		return st, err
+	}
+	defer func() { err = errors.Join(err, o.abandon()) }()
+	if err := o.load(); err != nil {
+		return st, err
+	}
+	owner, err := o.owner()
+	if err != nil {
+		return st, err
+	}
+	st = Stats{Group: owner.group, Peer: owner.peer, RaftID: codec.RaftIDOf(owner.peer, owner.salt)}
+	if st.LogID, err = o.logID(); err != nil {
+		return st, err
+	}
+	st.Head, st.Config, st.Bytes = o.synced.head(), o.synced.config, o.diskBytes()
+	if v := &o.raft; v.exists {
+		st.RaftView, st.First, st.Last = true, v.prev.Index+1, v.last()
+		st.Hard, st.Applied, st.Tail = v.hard, v.applied, len(v.tail)
+	}
+	_, st.Stopped, err = readMarker(disk, dir)
+	return st, err
+}
+
+// Verify reads everything in the stopped ledger in dir and reports each damage
+// that it finds: records that are not what was written, blocks that do not match
+// the tree, a tree that does not match its head, views that do not fit together,
+// a database behind its clean stop. It fails only if it could not look.
+func Verify(disk vfs.FS, dir string, report func(*DamageError)) error {
+	tell := func(err error) error {
+		var d *DamageError
+		if errors.As(err, &d) {
+			report(d)
+			return nil
+		}
+		return err
+	}
+	o, err := openOffline(disk, dir)
+	if err != nil {
+		return tell(err)
+	}
+	defer func() { _ = o.abandon() }()
+	whole := true
+	for _, step := range []func() error{o.load, o.verifyRecords, func() error { return o.verifyBlocks(tell) }} {
+		if err := step(); err != nil {
+			whole = false
+			if err := tell(err); err != nil {
+				return err
+			}
+		}
+	}
+	if !whole {
+		return nil
+	}
+	stopped, clean, err := readMarker(disk, dir)
+	if err == nil && clean {
+		err = stopped.check((&Ledger{raft: o.raft, synced: o.synced}).stopped())
+	}
+	return tell(err)
+}
+
+// verifyRecords checks those records that load does not read.
+func (o *offline) verifyRecords() error {
+	if _, err := o.owner(); err != nil {
+		return err
+	}
+	if _, err := o.logID(); err != nil {
+		return err
+	}
+	for _, prefix := range []byte{prefixConfig, prefixFirst, prefixSpan} {
+		if err := o.verifyPrefix(prefix); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *offline) verifyPrefix(prefix byte) (err error) {
+	it, err := o.db.NewIter(&pebble.IterOptions{LowerBound: single(prefix), UpperBound: after(prefix)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for it.First(); it.Valid(); it.Next() {
+		value, err := it.ValueAndErr()
+		if err == nil {
+			_, err = bodyOf(it.Key(), value)
+		}
+		if err != nil {
+			return damage(fmt.Sprintf("record %q", it.Key()), 0, err)
+		}
+	}
+	return it.Error()
+}
+
+// verifyBlocks holds every block against its leaf, its place and the one before
+// it, and every node of the tree against the leaves.
+func (o *offline) verifyBlocks(tell func(error) error) error {
+	tree, prev, broken := codec.NewTree(), codec.Cursor{}, false
+	for n := uint64(0); n < o.synced.blocks; n++ {
+		end, err := o.verifyBlock(n, prev, tree)
+		prev = end
+		if err == nil {
+			continue
+		}
+		if err := tell(err); err != nil {
+			return err
+		}
+		broken = true
+		leaf, err := o.nodes([]codec.TreeNode{{Number: n}})
+		if err != nil {
+			return nil // told already, and without it the tree cannot go on
+		}
+		tree.Append(leaf[0], nil)
+	}
+	if !broken && tree.Root() != o.synced.root {
+		return &DamageError{What: fmt.Sprintf("the root of %d blocks is %v, the head says %v", o.synced.blocks, tree.Root(), o.synced.root)}
+	}
+	return nil
+}
+
+func (o *offline) verifyBlock(n uint64, prev codec.Cursor, tree *codec.Tree) (codec.Cursor, error) {
+	where, err := o.span(n)
+	if err != nil {
+		return codec.Cursor{}, err
+	}
+	data, err := o.block(n)
+	if err != nil {
+		return where.last, err
+	}
+	es, err := decode(n, data)
+	if err != nil {
+		return where.last, err
+	}
+	first, last := es[0], es[len(es)-1].Cursor()
+	number, begin, err := o.blockOf(last.Index)
+	if err != nil {
+		return where.last, err
+	}
+	if where != (span{first: first.Index, last: last, size: uint64(len(data))}) || number != n || begin != first.Index {
+		return where.last, &DamageError{What: fmt.Sprintf("the place of block %d", n), Index: first.Index}
+	}
+	if prev.Index != 0 && (first.Index != prev.Index+1 || first.Term < prev.Term) {
+		return where.last, &DamageError{What: fmt.Sprintf("block %d begins at %v after %v", n, first.Cursor(), prev), Index: first.Index}
+	}
+	return last, o.verifyNodes(n, first.Index, codec.Leaf(data), tree)
+}
+
+// verifyNodes appends a leaf to tree and holds the nodes that it completes
+// against the stored ones.
+func (o *offline) verifyNodes(n uint64, first codec.Index, leaf codec.Hash, tree *codec.Tree) error {
+	var ids []codec.TreeNode
+	var want []codec.Hash
+	tree.Append(leaf, func(level uint, number uint64, node codec.Hash) {
+		ids, want = append(ids, codec.TreeNode{Level: level, Number: number}), append(want, node)
+	})
+	got, err := o.nodes(ids)
+	if err == nil && !slices.Equal(got, want) {
+		err = &DamageError{What: fmt.Sprintf("the block tree at block %d", n), Index: first}
+	}
+	return err
+}
+
+// Dump writes entries [from, to] of the stopped ledger in dir to w, a line each:
+// index, term, kind, where it is kept (a block's number or "tail"), length, and
+// the first bytes of the data in hexadecimal. Indexes that are not there are left
+// out.
+func Dump(disk vfs.FS, dir string, from, to codec.Index, w io.Writer) (err error) {
+	o, err := openOffline(disk, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, o.abandon()) }()
+	if err := o.load(); err != nil {
+		return err
+	}
+	out := bufio.NewWriter(w)
+	from = max(from, 1)
+	if end := o.synced.last.Index; from <= min(to, end) {
+		number, _, err := o.blockOf(from)
+		if err != nil {
+			return err
+		}
+		for ; number < o.synced.blocks; number++ {
+			data, err := o.block(number)
+			if err != nil {
+				return errors.Join(err, out.Flush())
+			}
+			es, err := decode(number, data)
+			if err != nil {
+				return errors.Join(err, out.Flush())
+			}
+			dumpEntries(out, es, from, to, fmt.Sprint(number))
+			if es[len(es)-1].Index >= to {
+				break
+			}
+		}
+	}
+	dumpEntries(out, o.raft.tail, max(from, o.synced.last.Index+1), to, "tail")
+	return out.Flush()
+}
+
+// dumpBytes is how much of an entry's data a line shows.
+const dumpBytes = 32
+
+func dumpEntries(w io.Writer, es []codec.Entry, from, to codec.Index, where string) {
+	for _, e := range es {
+		if e.Index < from || e.Index > to {
+			continue
+		}
+		more := ""
+		if len(e.Data) > dumpBytes {
+			more = "…"
+		}
+		_, _ = fmt.Fprintf(w, "%d %d %v %s %d %s%s\n", e.Index, e.Term, e.Kind, where, len(e.Data), hex.EncodeToString(e.Data[:min(len(e.Data), dumpBytes)]), more)
+	}
+}

@@ -1,0 +1,146 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/logmesh/logmesh/codec"
+)
+
+// Release appends blocks, of which the first has number first, to the synced
+// view. All of them are durable when it returns, or none is there: they are one
+// synced write. They must continue the log and follow the block rule; another log
+// is a *LogIDError. That they are the right ones is for the caller to have
+// proved.
+func (l *Ledger) Release(first uint64, blocks [][]byte) error {
+	if len(blocks) == 0 {
+		return nil
+	}
+	if err := l.enter(); err != nil {
+		return err
+	}
+	defer l.leave()
+	if first == 0 { // entry 1 is in it, and tells the log id
+		l.raftMu.Lock()
+		defer l.raftMu.Unlock()
+	}
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
+	if first != l.synced.blocks {
+		return fmt.Errorf("ledger: block %d released, %d is next", first, l.synced.blocks)
+	}
+	b := l.store.db.NewBatch()
+	x := l.extend(b)
+	id, err := l.putRelease(x, blocks)
+	if err != nil {
+		return errors.Join(fmt.Errorf("ledger: release: %w", err), b.Close())
+	}
+	if err := l.commit(b, true); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.synced = x.view
+	if first == 0 {
+		l.logID = id
+	}
+	return nil
+}
+
+func (l *Ledger) putRelease(x *extension, blocks [][]byte) (id codec.LogID, err error) {
+	var block codec.Block
+	for _, data := range blocks {
+		if err := codec.DecodeBlock(data, &block); err != nil {
+			return id, fmt.Errorf("block %d: %w", x.view.blocks, err)
+		}
+		if x.view.blocks == 0 {
+			if id, err = l.putFirst(x.batch, block.Entries()[0]); err != nil {
+				return id, err
+			}
+		}
+		if err := x.add(data, codec.Leaf(data), block.Entries()); err != nil {
+			return id, err
+		}
+	}
+	return id, x.finish()
+}
+
+// Drop takes the synced view back to blocks blocks: the rest of a sync session
+// whose result turned out wrong. It is durable when Drop returns. Blocks that the
+// raft view sealed cannot be dropped.
+func (l *Ledger) Drop(blocks uint64) error {
+	if err := l.enter(); err != nil {
+		return err
+	}
+	defer l.leave()
+	l.raftMu.Lock()
+	defer l.raftMu.Unlock()
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
+	if blocks == l.synced.blocks {
+		return nil
+	}
+	if blocks > l.synced.blocks || l.raft.exists && blocks < l.raft.blocks {
+		return fmt.Errorf("ledger: back to %d blocks: there are %d, and Raft needs %d", blocks, l.synced.blocks, l.raft.blocks)
+	}
+	view, err := l.store.syncedAt(blocks)
+	if err != nil {
+		return err
+	}
+	b := l.store.db.NewBatch()
+	err = errors.Join(putDrop(b, blocks, view.last.Index), set(b, single(prefixHead), headBody(view.last, view.head())))
+	if err != nil {
+		return errors.Join(err, b.Close())
+	}
+	if err := l.commit(b, true); err != nil {
+		return err
+	}
+	l.cache.drop(blocks)
+	l.mu.Lock()
+	l.synced = view
+	l.mu.Unlock()
+	return nil
+}
+
+// syncedAt is the synced view of the first blocks blocks.
+func (s *store) syncedAt(blocks uint64) (syncedView, error) {
+	if blocks == 0 {
+		return emptySynced(), nil
+	}
+	frontier, err := s.nodes(codec.RangeNodes(0, blocks))
+	if err != nil {
+		return syncedView{}, err
+	}
+	v := syncedView{blocks: blocks}
+	if v.tree, err = codec.TreeFrom(blocks, frontier); err != nil {
+		return v, err
+	}
+	v.root = v.tree.Root()
+	if v.last, err = s.endOf(blocks - 1); err != nil {
+		return v, err
+	}
+	v.config, err = s.configAt(blocks)
+	return v, err
+}
+
+// treeLevels bounds the levels of a block tree.
+const treeLevels = 57
+
+// putDrop deletes everything of blocks at and above blocks, the first of which
+// would begin behind last.
+func putDrop(b *pebble.Batch, blocks uint64, last codec.Index) error {
+	err := errors.Join(
+		b.DeleteRange(numbered(prefixBlock, blocks), after(prefixBlock), nil),
+		b.DeleteRange(numbered(prefixSpan, blocks), after(prefixSpan), nil),
+		b.DeleteRange(numbered(prefixFirst, last+1), after(prefixFirst), nil),
+		b.DeleteRange(numbered(prefixConfig, blocks+1), after(prefixConfig), nil),
+	)
+	for level := range uint(treeLevels) {
+		from := nodeKey(codec.TreeNode{Level: level, Number: blocks >> level})
+		to := []byte{prefixNode, byte(level + 1)}
+		err = errors.Join(err, b.DeleteRange(from, to, nil))
+	}
+	return err
+}
