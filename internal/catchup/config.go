@@ -1,0 +1,75 @@
+package catchup
+
+import (
+	"time"
+
+	"github.com/logmesh/logmesh/codec"
+)
+
+// Config configures a Plan. The zero value of every field but Session is useful.
+type Config struct {
+	Session uint64       // the nonce that the session's offers carry
+	Self    codec.PeerID // offers of our own are dropped
+	From    uint64       // the first missing block
+	Target  uint64       // as by TargetMoved; 0: not known yet
+	// Follow k > 0 lets the k-th greatest head among the offers move the target,
+	// besides TargetMoved.
+	Follow int
+	// Lease is the number above which leases are counted, for each peer: with
+	// distinct values a reply to an earlier session is recognised.
+	Lease uint64
+	// Window is how many bytes of blocks may be leased, received, or released
+	// and not yet stored. d: 64 MiB.
+	Window int64
+	// Patience is how long a block may have no holder, while everybody is asked
+	// again, before the session fails. d: 60 s.
+	Patience time.Duration
+	// Check looks at a block before it fills a hole; an error puts the peer that
+	// sent it out for the session. It must be pure. nil: none.
+	Check func(number uint64, data []byte) error
+	// Seed makes the jitter of rests and broadcasts.
+	Seed uint64
+}
+
+func (c Config) withDefaults() Config {
+	if c.Window <= 0 {
+		c.Window = 64 << 20
+	}
+	if c.Patience <= 0 {
+		c.Patience = time.Minute
+	}
+	return c
+}
+
+// The schedule's constants. Sizes are bytes.
+const (
+	leaseTime   = 400 * time.Millisecond // open work in time, at least
+	leaseTrips  = 4                      // open work in round trips, at least
+	leaseMax    = 4 << 20                // open work of one peer, at most
+	leaseCold   = 256 << 10              // open work of a peer of unknown rate
+	leaseBlocks = 16384                  // blocks in an open lease, at most
+
+	hedgeTime   = 250 * time.Millisecond // silence at the floor after which another is asked
+	hedgeTrips  = 4
+	hedgeFirst  = 1 << 20         // budget of hedges at the start
+	hedgeEarn   = 50              // one byte is earned for so many that arrived
+	silentTime  = 2 * time.Second // silence after which a lease is given up
+	silentTrips = 8
+	silentMax   = time.Minute
+	lateTime    = 100 * time.Millisecond // of a Ticked after its Wake, by which we know that we were held up
+
+	restMin = 250 * time.Millisecond
+	restMax = 30 * time.Second
+
+	askMin = 500 * time.Millisecond // between broadcasts
+	askMax = 15 * time.Second
+
+	sparing     = 4                      // a spared leader's rate is divided by this
+	leaderBurst = 16                     // times faster than the others that a leader may look by serving seldom
+	leaderAlone = 300 * time.Millisecond // in which a leader that nobody else stands beside gives one cold lease
+	releaseSize = 1 << 20                // a Release waits for this while another is being stored
+	releaseMax  = 4 << 20
+	firstMean   = 64 << 10 // a block's size while none has arrived
+
+	stuckTime = 2 * time.Second
+)

@@ -1,0 +1,107 @@
+package catchup
+
+import "time"
+
+// meter measures a rate while something is going on: the highest of the last
+// samples, so that pauses of ours do not count against a peer.
+type meter struct {
+	on      bool
+	since   time.Duration
+	bytes   int64
+	samples [6]float64 // bytes/s, a ring
+	n       int
+}
+
+// sampleTime is how long a sample takes at least; the very first ends with the
+// first bytes.
+const sampleTime = 150 * time.Millisecond
+
+func (m *meter) start(now time.Duration) {
+	m.on, m.since, m.bytes = true, now, 0
+}
+
+func (m *meter) add(now time.Duration, bytes int) {
+	m.bytes += int64(bytes)
+	if m.on && (m.n == 0 || now-m.since >= sampleTime) {
+		m.sample(now)
+	}
+}
+
+// stop ends the measuring; what was begun counts if it is long enough to mean
+// something.
+func (m *meter) stop(now time.Duration) {
+	if m.on && m.bytes > 0 && now-m.since >= sampleTime/10 {
+		m.sample(now)
+	}
+	m.on = false
+}
+
+func (m *meter) sample(now time.Duration) {
+	if now <= m.since {
+		return
+	}
+	m.samples[m.n%len(m.samples)] = float64(m.bytes) / (now - m.since).Seconds()
+	m.n++
+	m.since, m.bytes = now, 0
+}
+
+// rate is in bytes/s; 0: not known.
+func (m *meter) rate() float64 {
+	best := 0.0
+	for _, s := range m.samples {
+		best = max(best, s)
+	}
+	return best
+}
+
+// recent is the average of the last samples, in bytes/s, falling while nothing
+// comes.
+func (m *meter) recent(now time.Duration) float64 {
+	n := min(m.n, len(m.samples))
+	if n == 0 {
+		return 0
+	}
+	sum := 0.0
+	for _, s := range m.samples[:n] {
+		sum += s
+	}
+	if quiet := now - m.since; quiet > time.Second {
+		return float64(m.bytes) / quiet.Seconds()
+	}
+	return sum / float64(n)
+}
+
+// trips keeps the last first deliveries of leases, for the round trip.
+type trips struct {
+	took [8]time.Duration // from Fetch to the first block, a ring; 0: none
+	size [8]float64       // of that block, in bytes
+	n    int
+}
+
+func (t *trips) add(d time.Duration, size int) {
+	t.took[t.n%len(t.took)], t.size[t.n%len(t.size)] = max(d, 1), float64(size)
+	t.n++
+}
+
+// lowest is the round trip without the block's own time at rate (bytes/s; 0: not
+// known). It is at most a second: a peer that hung once is not forgiven for long.
+func (t *trips) lowest(rate float64) time.Duration {
+	low := time.Duration(0)
+	for i, d := range t.took {
+		if d > 0 && rate > 0 {
+			d = max(d-take(t.size[i], rate), d/16)
+		}
+		if d > 0 && (low == 0 || d < low) {
+			low = d
+		}
+	}
+	return min(low, time.Second)
+}
+
+// take is how long bytes take at rate (bytes/s).
+func take(bytes, rate float64) time.Duration {
+	if rate <= 0 {
+		return time.Hour
+	}
+	return time.Duration(min(bytes/rate, 3600) * float64(time.Second))
+}
