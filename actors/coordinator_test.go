@@ -1,0 +1,403 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/stretchr/testify/require"
+
+	"github.com/logmesh/logmesh/codec"
+	"github.com/logmesh/logmesh/internal/ledger"
+	"github.com/logmesh/logmesh/internal/replay"
+)
+
+// syncer is a coordinator with its fetchers, storer and replay on a ledger in
+// memory, among fake peers. It lives in a bubble.
+type syncer struct {
+	t       *testing.T
+	system  *actor.ActorSystem
+	ledger  *ledger.Ledger
+	machine *sumMachine
+	replay  *replayer
+	asker   *inbox
+	coord   *coordinator
+	pid     *actor.PID
+	askerID *actor.PID
+	super   *actor.PID
+	net     *fakeNetwork
+	peers   map[codec.PeerID]*fakePeer
+	logs    logLines
+
+	mu     sync.Mutex
+	failed []error
+	gone   []error // fetchers
+}
+
+func newSyncer(t *testing.T, peers ...*fakePeer) *syncer {
+	t.Helper()
+	x := &syncer{
+		t: t, system: testSystem(t), ledger: openLedger(t, self), machine: &sumMachine{}, asker: &inbox{}, peers: map[codec.PeerID]*fakePeer{},
+	}
+	x.net = &fakeNetwork{open: x.open, broadcast: x.broadcast}
+	for _, p := range peers {
+		x.peers[p.id] = p
+		x.net.bonds = append(x.net.bonds, p.id)
+	}
+	x.replay = &replayer{
+		core: replay.New(x.machine), ledger: x.ledger, clock: SystemClock{}, log: discard(), fail: x.fail, result: func(replay.Result) {},
+	}
+	nonce := uint64(0)
+	x.coord = &coordinator{
+		self: self, group: testGroup, ledger: x.ledger, network: x.net, clock: SystemClock{}, log: x.logs.logger(), fail: x.fail,
+		nonce: func() uint64 { nonce++; return nonce },
+	}
+	x.askerID = spawn(x.system, x.asker)
+	ready := make(chan struct{})
+	x.super = spawn(x.system, supervisor{func(ctx actor.Context) {
+		replay := ctx.Spawn(actor.PropsFromProducer(func() actor.Actor { return x.replay }))
+		x.coord.storer = ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
+			return &storer{ledger: x.ledger, replay: replay, fail: x.fail}
+		}))
+		x.pid = ctx.Spawn(actor.PropsFromProducer(func() actor.Actor { return x.coord }, actor.WithSupervisor(supervision{fail: x.fail, gone: x.fetcherGone})))
+		close(ready)
+	}})
+	<-ready
+	t.Cleanup(func() {
+		stopActor(t, x.system, x.super)
+		stopActor(t, x.system, x.askerID)
+		require.NoError(t, x.ledger.Close())
+	})
+	return x
+}
+
+func (x *syncer) fail(err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.failed = append(x.failed, err)
+}
+
+func (x *syncer) fetcherGone(err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.gone = append(x.gone, err)
+}
+
+// failure is why the group would have stopped.
+func (x *syncer) failure() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.failed) == 0 {
+		return nil
+	}
+	return x.failed[0]
+}
+
+func (x *syncer) open(_ context.Context, to codec.PeerID) (Stream, error) {
+	p := x.peers[to]
+	if p == nil {
+		return nil, errNoNetwork
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shutDown {
+		return nil, errNoNetwork
+	}
+	p.streams++
+	ours, theirs := streamPair(1 << 20)
+	go p.serve(theirs)
+	return ours, nil
+}
+
+// broadcast is answered by every peer, after a while.
+func (x *syncer) broadcast(req codec.AvailabilityRequest) {
+	for _, p := range x.peers {
+		p.mu.Lock()
+		down := p.shutDown
+		p.mu.Unlock()
+		if !down {
+			time.AfterFunc(20*time.Millisecond, func() {
+				x.send(offered{peer: p.id, reply: p.offer(req.Nonce, nil), done: func() {}})
+			})
+		}
+	}
+}
+
+func (x *syncer) send(m any) { x.system.Root.Send(x.pid, m) }
+
+// want begins a session.
+func (x *syncer) want(w syncWanted) {
+	w.reply = x.askerID
+	x.send(w)
+}
+
+// done waits up to d for the answer, and reports what it was.
+func (x *syncer) done(d time.Duration) (answered bool, err error) {
+	x.t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) { // in a bubble
+		synctest.Wait()
+		if answers := ofType[syncDone](x.asker.take()); len(answers) > 0 {
+			require.Len(x.t, answers, 1)
+			return true, answers[0].err
+		}
+	}
+	return false, nil
+}
+
+// requireHas checks that ledger and machine have the log's first n blocks.
+func (x *syncer) requireHas(log *testLog, n int) {
+	x.t.Helper()
+	require.Equal(x.t, log.head(n), x.ledger.Head())
+	synctest.Wait()
+	want := replay.New(&sumMachine{})
+	last := int(log.ends[n-1].Index)
+	require.NoError(x.t, want.Apply(log.entries[:last], nil))
+	require.Equal(x.t, codec.Index(last), x.replay.view.Load().applied)
+	require.Equal(x.t, want.Digest(), x.replay.view.Load().digest)
+	for _, p := range x.peers {
+		p.requireNoFaults(x.t)
+	}
+}
+
+// members are peers that have n blocks of a log; the first leads.
+func members(log *testLog, count, n int) []*fakePeer {
+	out := make([]*fakePeer, count)
+	for i := range out {
+		out[i] = &fakePeer{id: codec.PeerID(fmt.Sprint("peer-", i)), log: log, head: n, leader: i == 0, rate: 4 << 20}
+	}
+	return out
+}
+
+// A new node fetches a log from all peers, and ends with the same state.
+func TestSyncFromAll(t *testing.T) {
+	log := newLog(t, 200, 1000, "a")
+	synctest.Test(t, func(t *testing.T) {
+		peers := members(log, 4, 200)
+		x := newSyncer(t, peers...)
+		x.want(syncWanted{why: "test"})
+		answered, err := x.done(time.Minute)
+		require.True(t, answered)
+		require.NoError(t, err)
+		x.requireHas(log, 200)
+		for _, p := range peers[1:] {
+			require.Greater(t, p.served, 20, "blocks of %s", p.id)
+		}
+		v := x.coord.view.Load()
+		require.True(t, v.finished)
+		require.Equal(t, uint64(log.ends[199].Index), v.entries)
+		require.Equal(t, uint64(log.bytes(200)), v.status.Bytes)
+	})
+}
+
+// The leader has another root than what the peers served: everything that the
+// session stored is taken back, and the group stops with both roots.
+func TestSyncLeaderDiffers(t *testing.T) {
+	log, other := newLog(t, 60, 1000, "a"), newLog(t, 60, 1000, "b")
+	synctest.Test(t, func(t *testing.T) {
+		peers := members(log, 3, 60)
+		x := newSyncer(t, peers...)
+		require.NoError(t, x.ledger.Release(0, log.blocks[:5]))
+		before := x.ledger.Head()
+		peers[0].rebel = other
+		x.want(syncWanted{why: "test"})
+		answered, err := x.done(time.Minute)
+		require.True(t, answered)
+		var root *RootError
+		require.ErrorAs(t, err, &root)
+		require.Equal(t, &RootError{Blocks: 60, Ours: log.tree[60], Theirs: other.tree[60], Leader: peers[0].id}, root)
+		require.ErrorIs(t, x.failure(), error(root))
+		require.Equal(t, before, x.ledger.Head())
+		x.want(syncWanted{why: "again"})
+		answered, _ = x.done(time.Minute)
+		require.False(t, answered, "no session begins while the group stops")
+		require.Equal(t, before, x.ledger.Head())
+	})
+}
+
+// The leader dies while blocks are missing, and again while the roots are being
+// compared; whoever leads next is found by asking, because a joiner hears of no
+// leader otherwise.
+func TestSyncLeaderChanges(t *testing.T) {
+	log := newLog(t, 120, 1000, "a")
+	for name, at := range map[string]int{"while fetching": 40, "at the end": 120} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				peers := members(log, 3, 120)
+				x := newSyncer(t, peers...)
+				// At the end: the leader offers its head, but never the root.
+				if at == 120 {
+					peers[0].rebel = &testLog{tree: make([]codec.Hash, 0)}
+					peers[0].mute = true
+				}
+				x.net.open = func(ctx context.Context, to codec.PeerID) (Stream, error) {
+					if at == 120 && to == peers[0].id {
+						return nil, errNoNetwork
+					}
+					return x.open(ctx, to)
+				}
+				x.want(syncWanted{why: "test"})
+				for range 1000 {
+					time.Sleep(5 * time.Millisecond)
+					if x.ledger.Head().Blocks >= uint64(at) {
+						break
+					}
+				}
+				require.GreaterOrEqual(t, x.ledger.Head().Blocks, uint64(at))
+				peers[0].set(func(p *fakePeer) { p.shutDown, p.leader = true, false })
+				peers[1].set(func(p *fakePeer) { p.leader = true })
+				x.net.bond(peers[1].id, peers[2].id)
+				x.send(bondDown{peers[0].id})
+				answered, err := x.done(time.Minute)
+				require.True(t, answered)
+				require.NoError(t, err)
+				delete(x.peers, peers[0].id)
+				x.requireHas(log, 120)
+			})
+		})
+	}
+}
+
+// A peer that serves a damaged block is out; the others take over.
+func TestSyncDamagedBlocks(t *testing.T) {
+	log := newLog(t, 100, 1000, "a")
+	synctest.Test(t, func(t *testing.T) {
+		peers := members(log, 4, 100)
+		peers[2].flip = true
+		x := newSyncer(t, peers...)
+		x.want(syncWanted{why: "test"})
+		answered, err := x.done(time.Minute)
+		require.True(t, answered)
+		require.NoError(t, err)
+		x.requireHas(log, 100)
+		for _, p := range x.coord.view.Load().status.Peers {
+			require.Equal(t, p.Peer == peers[2].id, p.State == "out", "%s is %s", p.Peer, p.State)
+		}
+		require.Contains(t, x.logs.String(), "out for this catch-up")
+	})
+}
+
+// A session at start that nobody answers ends by itself; that of a new node
+// goes on until somebody comes.
+func TestSyncNobodyAnswers(t *testing.T) {
+	log := newLog(t, 10, 1000, "a")
+	synctest.Test(t, func(t *testing.T) {
+		x := newSyncer(t)
+		begun := time.Now()
+		x.want(syncWanted{why: "start", behind: 64})
+		answered, err := x.done(time.Minute)
+		require.True(t, answered)
+		require.NoError(t, err)
+		require.InDelta(t, probePatience.Seconds(), time.Since(begun).Seconds(), 1.5)
+		require.Zero(t, x.ledger.Head().Blocks)
+
+		x.want(syncWanted{why: "new"})
+		answered, _ = x.done(20 * time.Second)
+		require.False(t, answered)
+		late := members(log, 1, 10)[0]
+		x.peers[late.id] = late
+		x.net.bond(late.id)
+		x.send(bondUp{late.id})
+		answered, err = x.done(5 * time.Second)
+		require.True(t, answered)
+		require.NoError(t, err)
+		x.requireHas(log, 10)
+	})
+}
+
+// A member at start leaves what is within Raft's reach to Raft.
+func TestSyncNotFarBehind(t *testing.T) {
+	log := newLog(t, 100, 1000, "a")
+	synctest.Test(t, func(t *testing.T) {
+		peers := members(log, 3, 70)
+		x := newSyncer(t, peers...)
+		require.NoError(t, x.ledger.Release(0, log.blocks[:10]))
+		x.want(syncWanted{why: "start", behind: 64})
+		answered, err := x.done(10 * time.Second)
+		require.True(t, answered)
+		require.NoError(t, err)
+		require.Equal(t, uint64(10), x.ledger.Head().Blocks)
+		for _, p := range peers {
+			p.set(func(p *fakePeer) { p.head = 100 })
+		}
+		x.want(syncWanted{why: "start", behind: 64})
+		answered, err = x.done(10 * time.Second)
+		require.True(t, answered)
+		require.NoError(t, err)
+		require.Equal(t, log.head(100), x.ledger.Head())
+	})
+}
+
+// The log grows while a node catches up: the session goes on to where it stops,
+// but for a few blocks that Raft ships.
+func TestSyncMovingTarget(t *testing.T) {
+	log := newLog(t, 300, 1000, "a")
+	synctest.Test(t, func(t *testing.T) {
+		peers := members(log, 3, 100)
+		x := newSyncer(t, peers...)
+		x.want(syncWanted{why: "test"})
+		for n := 100; n <= 300; n += 20 {
+			time.Sleep(200 * time.Millisecond)
+			for _, p := range peers {
+				p.set(func(p *fakePeer) { p.head = n })
+			}
+		}
+		answered, err := x.done(time.Minute)
+		require.True(t, answered)
+		require.NoError(t, err)
+		have := int(x.ledger.Head().Blocks)
+		require.GreaterOrEqual(t, have, 300-slack)
+		x.requireHas(log, have)
+	})
+}
+
+// A session for a held snapshot ends when the ledger has reached its index, not
+// before, also when it was widened while it ran.
+func TestSyncUntil(t *testing.T) {
+	log := newLog(t, 60, 1000, "a")
+	synctest.Test(t, func(t *testing.T) {
+		peers := members(log, 3, 50)
+		x := newSyncer(t, peers...)
+		x.want(syncWanted{why: "start", behind: 64})
+		x.want(syncWanted{why: "held snapshot", until: log.ends[54].Index})
+		answered, _ := x.done(20 * time.Second)
+		require.False(t, answered, "no peer has that index yet")
+		require.Equal(t, log.head(50), x.ledger.Head())
+		streams := peers[0].get(func(p *fakePeer) int { return p.streams })
+		require.Less(t, streams, 5, "it does not begin again and again")
+		for _, p := range peers {
+			p.set(func(p *fakePeer) { p.head = 57 })
+		}
+		answered, err := x.done(10 * time.Second)
+		require.True(t, answered)
+		require.NoError(t, err)
+		x.requireHas(log, 57)
+	})
+}
+
+// A fetcher's panic drops its peer; the session goes on, and the peer is asked
+// again.
+func TestFetcherPanicDropsPeer(t *testing.T) {
+	log := newLog(t, 100, 1000, "a")
+	synctest.Test(t, func(t *testing.T) {
+		peers := members(log, 3, 100)
+		x := newSyncer(t, peers...)
+		x.want(syncWanted{why: "test"})
+		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
+		victim := x.coord.fetchers[peers[1].id]
+		require.NotNil(t, victim)
+		x.system.Root.Send(victim, streamFrame{gen: 99}) // without a done
+		answered, err := x.done(time.Minute)
+		require.True(t, answered)
+		require.NoError(t, err)
+		require.NoError(t, x.failure())
+		require.Len(t, x.gone, 1)
+		require.Contains(t, x.gone[0].Error(), "fetcher-")
+		require.Greater(t, peers[1].streams, 1, "the peer is asked again")
+		x.requireHas(log, 100)
+	})
+}

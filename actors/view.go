@@ -1,0 +1,91 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/logmesh/logmesh/codec"
+	"github.com/logmesh/logmesh/internal/catchup"
+	"github.com/logmesh/logmesh/internal/consensus"
+)
+
+// View is one picture of a group, put together from what its actors publish.
+type View struct {
+	Open      bool // Raft runs on this node
+	Lead      bool
+	Leader    codec.PeerID
+	Member    bool // the configuration has this node
+	Role      codec.Role
+	Raft      consensus.Status
+	Config    codec.Configuration
+	Said      map[codec.RaftID]codec.Progress // by other members, of themselves, lately
+	Head      codec.Head
+	Horizon   codec.Index
+	Last      codec.Index
+	Applied   codec.Index
+	Target    codec.Index // replay may go up to here
+	Digest    codec.Digest
+	Block     codec.BlockDigest
+	BlockEnd  codec.Index
+	Replaying ReplayView
+	Sync      *SyncView // the session that runs, or the last one
+	Bonds     []codec.PeerID
+	Disk      int64
+	Full      bool // less free space than the ledger's reserve
+	RaftID    codec.RaftID
+	Log       codec.LogID
+	ServeRate int64
+}
+
+// ReplayView is how far replay has come since it began to read the ledger.
+type ReplayView struct {
+	From    codec.Index
+	PerSec  float64
+	Elapsed time.Duration
+}
+
+// SyncView is one sync session.
+type SyncView struct {
+	Session  uint64
+	Entries  uint64
+	Plan     catchup.Status
+	Finished bool
+	Err      error
+}
+
+// View is the present picture.
+func (g *Group) View() View {
+	l := g.cfg.Ledger
+	v := View{
+		Head: l.Head(), Horizon: l.FirstIndex(), Last: l.LastIndex(), Disk: l.DiskBytes(),
+		Full: l.Full(g.cfg.Clock.Now()), RaftID: l.RaftID(), Log: l.LogID(), ServeRate: g.rate.Load(),
+	}
+	if !g.started.Load() {
+		return v
+	}
+	if !isDone(g.done) {
+		v.Bonds = g.network.Bonds()
+	}
+	if c := g.view(); c != nil {
+		v.Open, v.Lead, v.Leader, v.Member, v.Role = c.open, c.lead, c.leader, c.member, c.role
+		v.Raft, v.Config, v.Said = c.status, c.config, c.said
+	}
+	if r := g.replayer.view.Load(); r != nil {
+		v.Applied, v.Target, v.Digest, v.Block, v.BlockEnd = r.applied, r.target, r.digest, r.block, r.blockEnd
+		if !r.started.IsZero() {
+			v.Replaying = ReplayView{From: r.from, PerSec: r.perSec, Elapsed: g.cfg.Clock.Now().Sub(r.started)}
+		}
+	}
+	if s := g.coord.view.Load(); s != nil {
+		v.Sync = &SyncView{Session: s.session, Entries: s.entries, Plan: s.status, Finished: s.finished, Err: s.err}
+	}
+	return v
+}
+
+func isDone(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
