@@ -19,28 +19,22 @@ import (
 // Entries above s stay only if the tail holds s with the same term, because only
 // then are they of the same history; else all go.
 func (l *Ledger) Adopt(s codec.Cursor, ids []codec.RaftID) error {
-	if err := l.enter(); err != nil {
+	release, err := l.exclusive()
+	if err != nil {
 		return err
 	}
-	defer l.leave()
-	l.raftMu.Lock()
-	defer l.raftMu.Unlock()
-	l.syncMu.Lock()
-	defer l.syncMu.Unlock()
+	defer release()
 	return l.adopt(s, ids)
 }
 
 // CheckAdopt makes the checks of Adopt and changes nothing.
 func (l *Ledger) CheckAdopt(s codec.Cursor, ids []codec.RaftID) error {
-	if err := l.enter(); err != nil {
+	release, err := l.exclusive()
+	if err != nil {
 		return err
 	}
-	defer l.leave()
-	l.raftMu.Lock()
-	defer l.raftMu.Unlock()
-	l.syncMu.Lock()
-	defer l.syncMu.Unlock()
-	_, _, err := l.checkAdopt(s, ids)
+	defer release()
+	_, _, err = l.checkAdopt(s, ids)
 	return err
 }
 
@@ -48,14 +42,11 @@ func (l *Ledger) CheckAdopt(s codec.Cursor, ids []codec.RaftID) error {
 // or there is no raft view, and reports whether it did. It is for the moment
 // before Raft is opened.
 func (l *Ledger) AdoptHead() (bool, error) {
-	if err := l.enter(); err != nil {
+	release, err := l.exclusive()
+	if err != nil {
 		return false, err
 	}
-	defer l.leave()
-	l.raftMu.Lock()
-	defer l.raftMu.Unlock()
-	l.syncMu.Lock()
-	defer l.syncMu.Unlock()
+	defer release()
 	if l.synced.blocks == 0 || l.raft.exists && l.synced.last.Index <= l.raft.hard.Commit {
 		return false, nil
 	}

@@ -35,14 +35,11 @@ func (l *Ledger) OpenEmpty() error {
 
 // begin makes a raft view that holds nothing, or entry 1 alone.
 func (l *Ledger) begin(first *codec.Entry) error {
-	if err := l.enter(); err != nil {
+	release, err := l.exclusive()
+	if err != nil {
 		return err
 	}
-	defer l.leave()
-	l.raftMu.Lock()
-	defer l.raftMu.Unlock()
-	l.syncMu.Lock()
-	defer l.syncMu.Unlock()
+	defer release()
 	if l.raft.exists || l.synced.blocks > 0 {
 		return errNotEmpty
 	}
@@ -50,7 +47,6 @@ func (l *Ledger) begin(first *codec.Entry) error {
 	id := l.LogID()
 	b := l.store.db.NewBatch()
 	if first != nil {
-		var err error
 		if id, err = l.putFirst(b, *first); err != nil {
 			return errors.Join(err, b.Close())
 		}

@@ -144,6 +144,21 @@ func (l *Ledger) enter() error {
 
 func (l *Ledger) leave() { l.life.RUnlock() }
 
+// exclusive is enter together with both views' locks, in their order, for what
+// changes both views or needs neither to move.
+func (l *Ledger) exclusive() (release func(), err error) {
+	if err := l.enter(); err != nil {
+		return nil, err
+	}
+	l.raftMu.Lock()
+	l.syncMu.Lock()
+	return func() {
+		l.syncMu.Unlock()
+		l.raftMu.Unlock()
+		l.leave()
+	}, nil
+}
+
 // RaftID is the id under which this ledger's node takes part in Raft.
 func (l *Ledger) RaftID() codec.RaftID { return l.raftID }
 
@@ -178,14 +193,11 @@ func (l *Ledger) LogID() codec.LogID {
 // SetLogID stores the log id, durably. Another one than the stored one, or than
 // that of entry 1, is a *LogIDError.
 func (l *Ledger) SetLogID(id codec.LogID) error {
-	if err := l.enter(); err != nil {
+	release, err := l.exclusive()
+	if err != nil {
 		return err
 	}
-	defer l.leave()
-	l.raftMu.Lock()
-	defer l.raftMu.Unlock()
-	l.syncMu.Lock()
-	defer l.syncMu.Unlock()
+	defer release()
 	if id.IsZero() {
 		return errors.New("ledger: a log id of zero")
 	}

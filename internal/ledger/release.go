@@ -71,14 +71,11 @@ func (l *Ledger) putRelease(x *extension, blocks [][]byte) (id codec.LogID, err 
 // whose result turned out wrong. It is durable when Drop returns. Blocks that the
 // raft view sealed cannot be dropped.
 func (l *Ledger) Drop(blocks uint64) error {
-	if err := l.enter(); err != nil {
+	release, err := l.exclusive()
+	if err != nil {
 		return err
 	}
-	defer l.leave()
-	l.raftMu.Lock()
-	defer l.raftMu.Unlock()
-	l.syncMu.Lock()
-	defer l.syncMu.Unlock()
+	defer release()
 	if blocks == l.synced.blocks {
 		return nil
 	}
