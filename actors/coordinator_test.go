@@ -361,8 +361,16 @@ func TestSyncUntil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		peers := members(log, 3, 50)
 		x := newSyncer(t, peers...)
+		shut := func(down bool) {
+			for _, p := range peers {
+				p.set(func(p *fakePeer) { p.shutDown = down })
+			}
+		}
+		shut(true) // else an offer may end the first before it is widened
 		x.want(syncWanted{why: "start", behind: 64})
 		x.want(syncWanted{why: "held snapshot", until: log.ends[54].Index})
+		synctest.Wait()
+		shut(false)
 		answered, _ := x.done(20 * time.Second)
 		require.False(t, answered, "no peer has that index yet")
 		require.Equal(t, log.head(50), x.ledger.Head())
