@@ -236,9 +236,6 @@ func (c *coordinator) fetcherGone(ctx actor.Context, who *actor.PID) {
 
 // reset tells the plan that a peer's stream broke.
 func (c *coordinator) reset(ctx actor.Context, m streamReset) {
-	if c.s == nil {
-		return
-	}
 	if m.lease == 0 {
 		return
 	}

@@ -20,7 +20,6 @@ type syncSession struct {
 	stopWake func()
 	stopTick func()
 	from     uint64
-	fromIdx  codec.Index
 	offers   map[codec.PeerID]codec.AvailabilityReply
 	stored   uint64 // entries
 	target   uint64
@@ -46,7 +45,7 @@ func (c *coordinator) wanted(ctx actor.Context, w syncWanted) {
 	head := c.ledger.Head()
 	c.fetchers = map[codec.PeerID]*actor.PID{}
 	c.s = &syncSession{
-		id: c.nonce(), want: w, started: c.clock.Now(), led: c.clock.Now(), from: head.Blocks, fromIdx: head.Last,
+		id: c.nonce(), want: w, started: c.clock.Now(), led: c.clock.Now(), from: head.Blocks,
 		offers: map[codec.PeerID]codec.AvailabilityReply{},
 	}
 	c.sessions++

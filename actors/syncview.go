@@ -1,14 +1,12 @@
 package actors
 
 import (
-	"github.com/logmesh/logmesh/codec"
 	"github.com/logmesh/logmesh/internal/catchup"
 )
 
 // syncView is what others may know of a session.
 type syncView struct {
 	session  uint64
-	fromIdx  codec.Index
 	entries  uint64
 	status   catchup.Status
 	finished bool
@@ -32,5 +30,5 @@ func (c *coordinator) publishEnd(err error) {
 }
 
 func (c *coordinator) picture() *syncView {
-	return &syncView{session: c.s.id, fromIdx: c.s.fromIdx, entries: c.s.stored, status: c.s.plan.Status()}
+	return &syncView{session: c.s.id, entries: c.s.stored, status: c.s.plan.Status()}
 }
