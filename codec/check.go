@@ -32,6 +32,10 @@ func (*Propose) frameType() FrameType             { return TypePropose }
 func (*ReadIndex) frameType() FrameType           { return TypeReadIndex }
 func (*Members) frameType() FrameType             { return TypeMembers }
 func (*Answer) frameType() FrameType              { return TypeAnswer }
+func (*Remove) frameType() FrameType              { return TypeRemove }
+func (*Promote) frameType() FrameType             { return TypePromote }
+func (*Transfer) frameType() FrameType            { return TypeTransfer }
+func (*Retarget) frameType() FrameType            { return TypeRetarget }
 func (*Announcement) frameType() FrameType        { return TypeAnnouncement }
 
 func (*Hello) check() error       { return nil }
@@ -44,6 +48,9 @@ func (*Cancel) check() error      { return nil }
 func (*Leave) check() error       { return nil }
 func (*ReadIndex) check() error   { return nil }
 func (*Members) check() error     { return nil }
+func (*Remove) check() error      { return nil }
+func (*Promote) check() error     { return nil }
+func (*Transfer) check() error    { return nil }
 
 func (m *Proof) check() error  { return checkText("machine", m.Machine, maxMachine) }
 func (m *Accept) check() error { return checkText("machine", m.Machine, maxMachine) }
@@ -117,8 +124,15 @@ func (m *Propose) check() error {
 	return checkCount("commands", len(m.Commands), MaxProposals)
 }
 
+func (m *Retarget) check() error {
+	if m.Voters == 0 || m.Voters > MaxVoters {
+		return fmt.Errorf("a target of %d voters, 1 to %d are allowed", m.Voters, MaxVoters)
+	}
+	return nil
+}
+
 func (m *Answer) check() error {
-	if m.Status < CallOK || m.Status > CallUnavailable {
+	if m.Status < CallOK || m.Status > CallRemoved {
 		return fmt.Errorf("unknown status %d", m.Status)
 	}
 	return errors.Join(checkText("reason", m.Reason, maxReason), checkText("leader", string(m.Leader), maxPeer),

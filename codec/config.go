@@ -46,6 +46,7 @@ const (
 	MaxAddrs     = 16
 	MaxAddrBytes = 256
 	MaxVoters    = 15 // the greatest voters target
+	MaxRemoved   = 128
 )
 
 // Member is one incarnation of a node in a group.
@@ -63,6 +64,16 @@ type Configuration struct {
 	Index   Index    `cbor:"1,keyasint"` // of the last configuration entry; 0: none yet
 	Target  int      `cbor:"2,keyasint"` // how many voters the group wants
 	Members []Member `cbor:"3,keyasint"`
+	// Removed are the last MaxRemoved removals, the newest last. A raft id in it
+	// is never added again.
+	Removed []Removal `cbor:"4,keyasint,omitempty"`
+}
+
+// Removal is a member that was removed, and the index of the entry that did it.
+type Removal struct {
+	_      struct{} `cbor:",toarray"`
+	RaftID RaftID
+	Index  Index
 }
 
 // Member finds a member by raft id.
@@ -123,6 +134,26 @@ func (c Configuration) Without(id RaftID) Configuration {
 	return out
 }
 
+// RemovedAt is the index of the entry that removed id, if that is still known.
+func (c Configuration) RemovedAt(id RaftID) (Index, bool) {
+	for _, r := range c.Removed {
+		if r.RaftID == id {
+			return r.Index, true
+		}
+	}
+	return 0, false
+}
+
+// WithRemoval is c with the removal of id, at index at, remembered.
+func (c Configuration) WithRemoval(id RaftID, at Index) Configuration {
+	out := c
+	out.Removed = append(slices.Clone(c.Removed), Removal{RaftID: id, Index: at})
+	if more := len(out.Removed) - MaxRemoved; more > 0 {
+		out.Removed = out.Removed[more:]
+	}
+	return out
+}
+
 func (c Configuration) find(id RaftID) (int, bool) {
 	return slices.BinarySearchFunc(c.Members, id, func(m Member, id RaftID) int {
 		switch {
@@ -142,9 +173,10 @@ type ConfigContext struct {
 	Role  Role     `cbor:"2,keyasint"` // 0 when the member is removed
 	Addrs []string `cbor:"3,keyasint,omitempty"`
 
-	// Nonce and Target stand in entry 1 only, the founding.
-	Nonce  []byte `cbor:"4,keyasint,omitempty"`
-	Target int    `cbor:"5,keyasint,omitempty"`
+	// Nonce stands in entry 1 only, the founding.
+	Nonce []byte `cbor:"4,keyasint,omitempty"`
+	// Target is how many voters the group wants from this entry on; 0: as before.
+	Target int `cbor:"5,keyasint,omitempty"`
 }
 
 // FoundingNonce is the length of the nonce in entry 1, in bytes.
@@ -182,7 +214,19 @@ func (c *Configuration) check() error {
 			return err
 		}
 	}
-	return nil
+	return c.checkRemoved()
+}
+
+func (c *Configuration) checkRemoved() error {
+	for i, r := range c.Removed {
+		if _, member := c.Member(r.RaftID); member || r.RaftID == 0 {
+			return fmt.Errorf("%w: %v was removed, and is a member", errConfig, r.RaftID)
+		}
+		if r.Index == 0 || r.Index > c.Index || i > 0 && r.Index <= c.Removed[i-1].Index {
+			return fmt.Errorf("%w: a removal at index %d is out of order", errConfig, r.Index)
+		}
+	}
+	return checkCount("removals", len(c.Removed), MaxRemoved)
 }
 
 // maxPeer is the most that a peer id may hold, in bytes.

@@ -91,7 +91,7 @@ func TestFormatsPageLimits(t *testing.T) {
 		"MaxCommand": MaxCommand, "OpenNonce": OpenNonce, "FoundingNonce": FoundingNonce, "FrameHead": FrameHead,
 		"MaxHeld": MaxHeld, "MaxSizes": MaxSizes, "MaxRanges": MaxRanges, "ProofGroup": ProofGroup,
 		"MaxProposals": MaxProposals, "MaxProposal": MaxProposal, "MaxRaftBatch": MaxRaftBatch, "MaxGroups": MaxGroups,
-		"MaxMembers": MaxMembers, "MaxAddrs": MaxAddrs, "MaxAddrBytes": MaxAddrBytes, "MaxVoters": MaxVoters,
+		"MaxMembers": MaxMembers, "MaxAddrs": MaxAddrs, "MaxAddrBytes": MaxAddrBytes, "MaxVoters": MaxVoters, "MaxRemoved": MaxRemoved,
 		"ProtocolVersion": ProtocolVersion,
 	}
 	want := map[string]string{}

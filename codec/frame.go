@@ -40,6 +40,10 @@ const (
 	TypeReadIndex FrameType = 0x43
 	TypeMembers   FrameType = 0x44
 	TypeAnswer    FrameType = 0x45
+	TypeRemove    FrameType = 0x46
+	TypePromote   FrameType = 0x47
+	TypeTransfer  FrameType = 0x48
+	TypeRetarget  FrameType = 0x49
 
 	TypeAnnouncement FrameType = 0x50
 )
@@ -77,6 +81,10 @@ var frameTypes = map[FrameType]struct {
 	TypeReadIndex: {"ReadIndex", 1 << 10},
 	TypeMembers:   {"Members", 1 << 10},
 	TypeAnswer:    {"Answer", 3 << 19},
+	TypeRemove:    {"Remove", 1 << 10},
+	TypePromote:   {"Promote", 1 << 10},
+	TypeTransfer:  {"Transfer", 1 << 10},
+	TypeRetarget:  {"Retarget", 1 << 10},
 
 	TypeAnnouncement: {"Announcement", 16 << 10},
 }

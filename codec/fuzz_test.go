@@ -58,6 +58,10 @@ func FuzzLeave(f *testing.F)               { fuzzMessage(f, TypeLeave) }
 func FuzzPropose(f *testing.F)             { fuzzMessage(f, TypePropose) }
 func FuzzReadIndex(f *testing.F)           { fuzzMessage(f, TypeReadIndex) }
 func FuzzMembers(f *testing.F)             { fuzzMessage(f, TypeMembers) }
+func FuzzRemove(f *testing.F)              { fuzzMessage(f, TypeRemove) }
+func FuzzPromote(f *testing.F)             { fuzzMessage(f, TypePromote) }
+func FuzzTransfer(f *testing.F)            { fuzzMessage(f, TypeTransfer) }
+func FuzzRetarget(f *testing.F)            { fuzzMessage(f, TypeRetarget) }
 func FuzzAnswer(f *testing.F)              { fuzzMessage(f, TypeAnswer) }
 func FuzzAnnouncement(f *testing.F)        { fuzzMessage(f, TypeAnnouncement) }
 

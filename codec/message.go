@@ -274,13 +274,34 @@ type (
 	// Members asks for the configuration.
 	Members struct{}
 
+	// Remove asks to remove a member.
+	Remove struct {
+		RaftID RaftID `cbor:"1,keyasint"`
+	}
+
+	// Promote asks to make a standby a voter.
+	Promote struct {
+		RaftID  RaftID `cbor:"1,keyasint"`
+		Instead RaftID `cbor:"2,keyasint,omitempty"` // the voter that becomes a standby for it; 0: none
+	}
+
+	// Transfer asks the leader to hand leadership to a voter.
+	Transfer struct {
+		RaftID RaftID `cbor:"1,keyasint"`
+	}
+
+	// Retarget asks to change how many voters the group wants.
+	Retarget struct {
+		Voters uint64 `cbor:"1,keyasint"`
+	}
+
 	// Answer answers every call.
 	Answer struct {
 		Status CallStatus    `cbor:"1,keyasint"`
 		Leader PeerID        `cbor:"2,keyasint,omitempty"` // a hint, with CallNotLeader
 		Reason string        `cbor:"3,keyasint,omitempty"` // for people, when the status is not CallOK
-		Index  Index         `cbor:"4,keyasint,omitempty"` // Join: of the configuration; ReadIndex: to read at; Propose: how many were accepted
-		Config Configuration `cbor:"5,keyasint"`           // Members and Join
+		Index  Index         `cbor:"4,keyasint,omitempty"` // of the configuration, or of the removal; ReadIndex: to read at; Propose: how many were accepted
+		Config Configuration `cbor:"5,keyasint"`           // of what asks for the membership or changes it
 	}
 )
 
@@ -293,7 +314,8 @@ const (
 	CallNotLeader   CallStatus = 2
 	CallNoQuorum    CallStatus = 3 // the leader cannot commit what it has
 	CallRefused     CallStatus = 4 // not possible; Reason says why
-	CallUnavailable CallStatus = 5 // not now; try again
+	CallUnavailable CallStatus = 5 // not now, or not done yet; try again
+	CallRemoved     CallStatus = 6 // Join: the raft id was removed, at Index, and will not be added again
 )
 
 // GroupTag says in an announcement that a node takes part in a group.

@@ -31,7 +31,7 @@ func sampleConfig() Configuration {
 	return Configuration{Index: 17, Target: 3, Members: []Member{
 		{RaftID: 0x0102030405060708, Peer: alice, Role: RoleVoter, Addrs: []string{"/ip4/192.0.2.1/tcp/4001", "/ip4/192.0.2.1/udp/4001/quic-v1"}},
 		{RaftID: 0xf102030405060708, Peer: bob, Role: RoleObserver},
-	}}
+	}, Removed: []Removal{{RaftID: 9, Index: 12}, {RaftID: 1 << 60, Index: 17}}}
 }
 
 // samples has every message at least once, with its optional fields and without.
@@ -102,6 +102,12 @@ func callSamples() []sample {
 		{"Propose empty", &Propose{}},
 		{"ReadIndex", &ReadIndex{}},
 		{"Members", &Members{}},
+		{"Remove", &Remove{RaftID: 5}},
+		{"Promote", &Promote{RaftID: 5}},
+		{"Promote instead", &Promote{RaftID: 5, Instead: 1 << 63}},
+		{"Transfer", &Transfer{RaftID: 5}},
+		{"Retarget", &Retarget{Voters: 5}},
+		{"Answer removed", &Answer{Status: CallRemoved, Index: 16}},
 		{"Answer", &Answer{Status: CallOK, Index: 17, Config: sampleConfig()}},
 		{"Answer not leader", &Answer{Status: CallNotLeader, Leader: bob, Reason: "ask the leader"}},
 		{"Answer bare", &Answer{Status: CallUnavailable}},
@@ -127,6 +133,10 @@ func largest() map[FrameType]Message {
 	var members []Member
 	for i := range MaxMembers {
 		members = append(members, Member{RaftID: 1<<63 + RaftID(i), Peer: peer, Role: RoleObserver, Addrs: addrs})
+	}
+	removed := make([]Removal, MaxRemoved)
+	for i := range removed {
+		removed[i] = Removal{RaftID: 1 << 62, Index: index - MaxRemoved + Index(i) + 1}
 	}
 	root := SizedRoot{Blocks: number, Root: hash}
 	all := []Message{
@@ -157,7 +167,11 @@ func largest() map[FrameType]Message {
 		&Propose{Commands: repeat(MaxProposals, bytes.Repeat([]byte{1}, MaxProposal/MaxProposals))},
 		&ReadIndex{},
 		&Members{},
-		&Answer{Status: CallRefused, Leader: peer, Reason: reason, Index: index, Config: Configuration{Index: index, Target: MaxVoters, Members: members}},
+		&Remove{RaftID: word},
+		&Promote{RaftID: word, Instead: word},
+		&Transfer{RaftID: word},
+		&Retarget{Voters: MaxVoters},
+		&Answer{Status: CallRefused, Leader: peer, Reason: reason, Index: index, Config: Configuration{Index: index, Target: MaxVoters, Members: members, Removed: removed}},
 		&Announcement{
 			Peer: peer, Addrs: addrs, Seq: word, Version: word,
 			Groups: repeat(MaxGroups, GroupTag{Group: hash, Log: hash, Role: RoleObserver}),

@@ -51,7 +51,10 @@ func Fold(c codec.Configuration, e codec.Entry) (codec.Configuration, error) {
 		return c, fmt.Errorf("%w: index %d: %w", errChange, e.Index, err)
 	}
 	next.Index = e.Index
-	if e.Index == 1 {
+	if ch.typ == raftpb.ConfChangeRemoveNode {
+		next = next.WithRemoval(ch.id, e.Index)
+	}
+	if ch.ctx.Target != 0 {
 		next.Target = ch.ctx.Target
 	}
 	return next, nil
@@ -59,7 +62,10 @@ func Fold(c codec.Configuration, e codec.Entry) (codec.Configuration, error) {
 
 func (ch change) fold(c codec.Configuration) (codec.Configuration, error) {
 	old, exists := c.Member(ch.id)
+	gone, was := c.RemovedAt(ch.id)
 	switch {
+	case was:
+		return c, fmt.Errorf("member %v was removed at index %d, and is not added again", ch.id, gone)
 	case exists && old.Peer != ch.ctx.Peer:
 		return c, fmt.Errorf("member %v is peer %s, not %s", ch.id, old.Peer, ch.ctx.Peer)
 	case ch.typ == raftpb.ConfChangeRemoveNode && !exists:
@@ -123,8 +129,10 @@ func (ch change) check(founding bool) error {
 		return fmt.Errorf("raft id %v", ch.id)
 	case founding && (ch.typ != raftpb.ConfChangeAddNode || len(ch.ctx.Nonce) == 0 || ch.ctx.Target == 0):
 		return errors.New("the founding needs a voter, a nonce and a target of voters")
-	case !founding && (len(ch.ctx.Nonce) != 0 || ch.ctx.Target != 0):
-		return errors.New("only the founding has a nonce and a target of voters")
+	case !founding && len(ch.ctx.Nonce) != 0:
+		return errors.New("only the founding has a nonce")
+	case ch.ctx.Target != 0 && ch.typ != raftpb.ConfChangeAddNode:
+		return errors.New("a target of voters comes with a voter")
 	}
 	return nil
 }

@@ -24,7 +24,8 @@
 //   - A MsgSnap is metadata only. It is held until the ledger has fetched the
 //     blocks up to it from all members, and only then stepped.
 //   - The leader keeps the membership: joiners become learners, standbys are
-//     promoted up to the target, the dead are replaced, one change at a time.
+//     promoted up to the target, the dead are replaced, and operators are heard,
+//     one change at a time.
 //   - Reads share heartbeat rounds.
 //
 // The library runs with AsyncStorageWrites, and the Core itself plays the two

@@ -2,7 +2,6 @@ package consensus
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/logmesh/logmesh/codec"
 )
@@ -49,29 +48,6 @@ func (c *Core) mayLead(m codec.Member) bool {
 	}
 	_, ready := c.readyFor(m.RaftID)
 	return ready
-}
-
-// Transfer hands leadership to a voter that replicates and whose machine is
-// caught up.
-func (c *Core) Transfer(to codec.RaftID) error {
-	return c.input(func() error {
-		if !c.leading() {
-			return ErrNotLeader
-		}
-		m, ok := c.members.Member(to)
-		if !ok || m.Role != codec.RoleVoter {
-			return fmt.Errorf("transfer: %v is not a voter", to)
-		}
-		if to == c.cfg.ID {
-			return nil
-		}
-		c.look()
-		if !c.mayLead(m) {
-			return fmt.Errorf("transfer: %v is silent, behind, or replaying", to)
-		}
-		c.rn.TransferLeader(uint64(to))
-		return nil
-	})
 }
 
 // HandOver hands leadership to whichever voter could lead best: before a stop,

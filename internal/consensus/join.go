@@ -30,7 +30,7 @@ func (c *Core) Join(peer codec.PeerID, j codec.Join) codec.Answer {
 			ctx: codec.ConfigContext{Peer: peer, Role: j.Role, Addrs: j.Addrs},
 		}
 		if err := c.proposeChange(ch); err != nil {
-			return unavailable(fmt.Sprintf("a configuration change must wait: %v", err))
+			return unavailable(err.Error())
 		}
 		return unavailable("the configuration change is under way")
 	})
@@ -39,6 +39,9 @@ func (c *Core) Join(peer codec.PeerID, j codec.Join) codec.Answer {
 // refuseJoin tells what asking again will not mend.
 func (c *Core) refuseJoin(peer codec.PeerID, j codec.Join) (codec.Answer, bool) {
 	m, exists := c.members.Member(j.RaftID)
+	if at, was := c.members.RemovedAt(j.RaftID); was {
+		return codec.Answer{Status: codec.CallRemoved, Index: at, Reason: "this node was removed from the group"}, true
+	}
 	refuse := func(format string, args ...any) (codec.Answer, bool) {
 		return codec.Answer{Status: codec.CallRefused, Reason: fmt.Sprintf(format, args...)}, true
 	}
@@ -66,36 +69,6 @@ func (c *Core) supersede(peer codec.PeerID, now codec.RaftID) {
 	}
 }
 
-// Leave removes a member. It asks again until the answer is CallOK. A leader
-// that leaves hands leadership over first, and is removed by the next.
-func (c *Core) Leave(id codec.RaftID) codec.Answer {
-	return c.call(func() codec.Answer {
-		m, ok := c.members.Member(id)
-		if !ok {
-			return c.ok()
-		}
-		if m.Role == codec.RoleVoter && c.members.Voters() == 1 && !c.hasStandby() {
-			return codec.Answer{Status: codec.CallRefused, Reason: "the last voter cannot leave: nobody could take its place"}
-		}
-		c.leaving[id] = c.now + c.cfg.ticks(leaveLease)
-		c.look()
-		c.handOver()
-		if err := c.steer(); err != nil {
-			return unavailable(err.Error())
-		}
-		return unavailable("it is being removed")
-	})
-}
-
-func (c *Core) hasStandby() bool {
-	for _, m := range c.members.Members {
-		if m.Role == codec.RoleStandby {
-			return true
-		}
-	}
-	return false
-}
-
 // call runs a call on the leader, or says who leads.
 func (c *Core) call(f func() codec.Answer) (a codec.Answer) {
 	err := c.input(func() error {
@@ -121,4 +94,8 @@ func (c *Core) ok() codec.Answer {
 
 func unavailable(why string) codec.Answer {
 	return codec.Answer{Status: codec.CallUnavailable, Reason: why}
+}
+
+func refused(format string, args ...any) codec.Answer {
+	return codec.Answer{Status: codec.CallRefused, Reason: fmt.Sprintf(format, args...)}
 }

@@ -15,7 +15,7 @@ const (
 	readyLong    = 10 * time.Second // how long a standby must be ready to be promoted
 	readyShort   = time.Second      // the same while the group is below its target
 	saidPatience = 3 * time.Second  // a member's Progress, sent each second, is old after this
-	leaveLease   = time.Minute      // a Leave is remembered so long
+	leaveLease   = time.Minute      // a Leave or Remove is remembered so long
 	floorLease   = time.Minute      // see Floor
 
 	// machineSlack is how many entries a machine may trail commit and count as
@@ -27,11 +27,12 @@ const (
 // that does not.
 type leadership struct {
 	peers         map[codec.RaftID]*peer
-	since         uint64         // the tick in which it began
-	pendingConfig codec.Index    // no configuration is proposed before this is applied
-	wantSealed    codec.Index    // what a snapshot waits for, 0: nothing
-	unsent        []codec.RaftID // snapshots that takeBack must report
-	leaving       map[codec.RaftID]uint64
+	since         uint64                  // the tick in which it began
+	pendingConfig codec.Index             // no configuration is proposed before this is applied
+	wantSealed    codec.Index             // what a snapshot waits for, 0: nothing
+	unsent        []codec.RaftID          // snapshots that takeBack must report
+	leaving       map[codec.RaftID]uint64 // until which tick a removal that was asked for stands
+	outgoing      codec.RaftID            // the voter that goes when there is one too many; 0: any
 	joining       map[codec.RaftID]lease
 	handed        uint64 // the tick of the last attempt to hand over
 }
@@ -90,6 +91,9 @@ func (c *Core) forget() {
 			delete(c.joining, id)
 		}
 	}
+	if m, _ := c.members.Member(c.outgoing); m.Role != codec.RoleVoter {
+		c.outgoing = 0
+	}
 }
 
 // silent is for how many ticks of this leadership a member was not heard.
@@ -103,6 +107,11 @@ func (c *Core) silent(id codec.RaftID) uint64 {
 // active: heard within two election timeouts.
 func (c *Core) active(id codec.RaftID) bool {
 	return c.silent(id) <= 2*uint64(c.cfg.ElectionTicks)
+}
+
+// heardLately: heard within two election timeouts, in this leadership.
+func (c *Core) heardLately(id codec.RaftID) bool {
+	return id == c.cfg.ID || c.peer(id).heardAt != 0 && c.active(id)
 }
 
 // machineReady: the member's machine follows commit, by a report that is not old.

@@ -12,7 +12,7 @@ import (
 )
 
 // TestRandom lets a group live through loss, reordering, duplication, crashes
-// at every stage of the Ready loop, joins, leaves and horizon moves, and checks
+// at every stage of the Ready loop, joins, removals, other wishes of operators and horizon moves, and checks
 // after each step: a term has one leader (network.watch), what is committed
 // never changes and is equal everywhere, entries are given once and in order,
 // and no core is broken. At the end, on a whole network, everybody catches up.
@@ -82,17 +82,37 @@ func (w *world) step() {
 		w.sever(id, false)
 	case k < 97:
 		w.admit()
-	case k < 99 && len(ids) > 3:
-		if l := w.leader(); l != nil {
-			l.core.Leave(id)
-			w.pump(l)
-		}
 	default:
-		if l := w.leader(); l != nil {
-			_ = l.core.Transfer(id)
-			w.pump(l)
-		}
+		w.operate(id, len(ids) > 3)
 	}
+}
+
+// operate asks the leader for something that an operator may want.
+func (w *world) operate(id codec.RaftID, spare bool) {
+	l := w.leader()
+	if l == nil {
+		return
+	}
+	ids := w.ids()
+	switch w.between(0, 5) {
+	case 0:
+		if spare {
+			l.core.Leave(id)
+		}
+	case 1:
+		if spare {
+			l.core.Remove(id)
+		}
+	case 2:
+		l.core.Promote(id, 0)
+	case 3:
+		l.core.Promote(id, ids[w.dice.IntN(len(ids))])
+	case 4:
+		l.core.Retarget(w.between(1, 5))
+	default:
+		l.core.Transfer(id)
+	}
+	w.pump(l)
 }
 
 // some delivers, loses or doubles messages, in any order.

@@ -42,7 +42,7 @@ func (c *Core) steer() error {
 
 // fatal lets through only what is no passing refusal.
 func (c *Core) fatal(err error) error {
-	if errors.Is(err, ErrNotLeader) || errors.Is(err, ErrNoQuorum) || errors.Is(err, errUnsafe) {
+	if errors.Is(err, errBusy) || errors.Is(err, ErrNoQuorum) || errors.Is(err, errUnsafe) {
 		return nil
 	}
 	return err
@@ -54,13 +54,16 @@ func (c *Core) mayChange() bool {
 	return c.leading() && c.applied >= c.pendingConfig && c.settled() && !c.transferring()
 }
 
-var errUnsafe = errors.New("the change would cost the quorum")
+var (
+	errUnsafe = errors.New("the change would cost the quorum")
+	errBusy   = errors.New("it must wait: another change, a new leadership or a hand-over is under way")
+)
 
 // proposeChange proposes ch after a dry run on the configuration that it will
 // apply to.
 func (c *Core) proposeChange(ch change) error {
 	if !c.mayChange() {
-		return ErrNotLeader
+		return errBusy
 	}
 	data, err := ch.encode()
 	if err != nil {
@@ -90,13 +93,18 @@ func (c *Core) proposeChange(ch change) error {
 
 // safe: the voters that are heard from are a majority of the configuration.
 func (c *Core) safe(config codec.Configuration) bool {
-	n := 0
+	return config.Voters() > 0 && config.Voters()-len(c.unheard(config)) >= config.Quorum()
+}
+
+// unheard lists the voters of a configuration without a word for two election
+// timeouts, or none yet in this leadership.
+func (c *Core) unheard(config codec.Configuration) (silent []codec.Member) {
 	for _, m := range config.Members {
-		if m.Role == codec.RoleVoter && c.active(m.RaftID) {
-			n++
+		if m.Role == codec.RoleVoter && !c.heardLately(m.RaftID) {
+			silent = append(silent, m)
 		}
 	}
-	return config.Voters() > 0 && n >= config.Quorum()
+	return silent
 }
 
 // nextChange decides what is due, most urgent first.
@@ -113,7 +121,7 @@ func (c *Core) nextChange() (ch change, why string, ok bool) {
 	}
 	for _, m := range c.members.Members {
 		if c.isLeaving(m.RaftID) && c.removable(m) {
-			return remove(m), "it leaves", true
+			return remove(m), "it leaves, or was asked to be removed", true
 		}
 	}
 	if staying > c.members.Target {
@@ -125,9 +133,13 @@ func (c *Core) nextChange() (ch change, why string, ok bool) {
 	return change{}, "", false
 }
 
-// surplus demotes a voter that is one too many: a dead one, else the last in
-// order that is not us. A demoted voter is a standby again.
+// surplus demotes a voter that is one too many: the one that an operator named,
+// or a dead one, else the last in order that is not us. A demoted voter is a
+// standby again.
 func (c *Core) surplus(dead *codec.Member) (change, string, bool) {
+	if m, ok := c.members.Member(c.outgoing); ok && m.Role == codec.RoleVoter && m.RaftID != c.cfg.ID {
+		return demote(m), "another takes its place", true
+	}
 	if dead != nil {
 		return demote(*dead), "it is dead", true
 	}

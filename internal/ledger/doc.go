@@ -42,6 +42,7 @@
 //	MoveHorizon     bounds                                                no
 //	SetRaftApplied  index and configuration                               no
 //	SetLogID        log id                                                yes
+//	SetRemoved      index of the entry that removed this node             yes
 //
 // # Why a crash loses nothing that was promised
 //

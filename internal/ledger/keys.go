@@ -26,6 +26,7 @@ const (
 	prefixHead    = 's' // head of the synced view
 	prefixNode    = 't' // level and number → node of the block tree
 	prefixView    = 'v' // bounds of the raft view
+	prefixRemoved = 'x' // index of the entry that removed this node
 )
 
 func single(prefix byte) []byte { return []byte{prefix} }

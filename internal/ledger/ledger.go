@@ -94,6 +94,7 @@ type Ledger struct {
 	raft     raftView
 	synced   syncedView
 	logID    codec.LogID
+	removed  codec.Index // by the entry here; 0: not
 	diverged error
 }
 

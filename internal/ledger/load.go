@@ -135,6 +135,9 @@ func (l *Ledger) loadViews() (err error) {
 	if l.logID, err = l.store.logID(); err != nil {
 		return err
 	}
+	if l.removed, err = l.store.removedAt(); err != nil {
+		return err
+	}
 	if l.synced, err = l.store.loadSynced(); err != nil {
 		return err
 	}

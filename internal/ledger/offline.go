@@ -25,6 +25,8 @@ type Stats struct {
 	Head   codec.Head // of the blocks
 	Bytes  int64      // of the ledger's files
 	Config codec.Configuration
+	// Removed is by which entry this node was removed; 0: not, or it does not know.
+	Removed codec.Index
 
 	RaftView    bool // the following is set only then
 	First, Last codec.Index
@@ -84,6 +86,9 @@ func Stat(disk vfs.FS, dir string) (st Stats, err error) {
 	if st.LogID, err = o.logID(); err != nil {
 		return st, err
 	}
+	if st.Removed, err = o.removedAt(); err != nil {
+		return st, err
+	}
 	st.Head, st.Config, st.Bytes = o.synced.head(), o.synced.config, o.diskBytes()
 	if v := &o.raft; v.exists {
 		st.RaftView, st.First, st.Last = true, v.prev.Index+1, v.last()
@@ -136,6 +141,9 @@ func (o *offline) verifyRecords() error {
 		return err
 	}
 	if _, err := o.logID(); err != nil {
+		return err
+	}
+	if _, err := o.removedAt(); err != nil {
 		return err
 	}
 	for _, prefix := range []byte{prefixConfig, prefixFirst, prefixSpan} {

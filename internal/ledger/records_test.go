@@ -34,6 +34,8 @@ func TestGoldenRecords(t *testing.T) {
 	require.Equal(t, 1, sealed)
 	require.NoError(t, l.SetRaftApplied(codec.BlockEntries, foldAll([]codec.Entry{founding()})))
 
+	require.NoError(t, l.SetRemoved(130))
+
 	var out strings.Builder
 	seen := map[byte]bool{}
 	it, err := l.store.db.NewIter(nil)
@@ -43,7 +45,7 @@ func TestGoldenRecords(t *testing.T) {
 		fmt.Fprintf(&out, "%c %x\n%x\n\n", it.Key()[0], it.Key()[1:], it.Value())
 	}
 	require.NoError(t, it.Close())
-	for _, prefix := range []byte("abcefhilnostv") {
+	for _, prefix := range []byte("abcefhilnostvx") {
 		require.True(t, seen[prefix], "a record of kind %c", prefix)
 	}
 	require.NoError(t, l.Close())
