@@ -44,6 +44,14 @@ func newCluster(t *testing.T, size int) *cluster {
 // others are.
 func (c *cluster) start(i int) {
 	c.t.Helper()
+	n, g, err := c.open(i)
+	require.NoError(c.t, err)
+	c.nodes[i], c.group[i], c.addrs[i] = n, g, n.Addrs()[0]
+}
+
+// open is start that may fail in the group.
+func (c *cluster) open(i int) (*logmesh.Node, *logmesh.Group, error) {
+	c.t.Helper()
 	ctx := testContext(c.t)
 	cfg := logmesh.Config{
 		Data:   filepath.Join(c.dir, fmt.Sprint(i)),
@@ -60,10 +68,8 @@ func (c *cluster) start(i int) {
 	}
 	n, err := logmesh.Open(ctx, cfg)
 	require.NoError(c.t, err)
-	c.nodes[i], c.addrs[i] = n, n.Addrs()[0]
 	g, err := n.Join(ctx, logmesh.GroupConfig{Key: c.key, Found: i == 0 && len(cfg.Peers) == 0}, kv.New())
-	require.NoError(c.t, err)
-	c.group[i] = g
+	return n, g, err
 }
 
 func (c *cluster) stop(i int) {
@@ -162,6 +168,13 @@ func TestRestartAll(t *testing.T) {
 	last = c.put(2, "after", "restart")
 	c.agree(last.Index)
 	require.Equal(t, "restart", c.get(0, "after"))
+	for _, i := range []int{1, 0, 2} { // any order
+		c.stop(i)
+	}
+	for _, i := range []int{2, 1, 0} {
+		c.start(i)
+	}
+	c.agree(c.put(1, "once", "more").Index)
 }
 
 // P1: a leader that dies is replaced, and comes back as a follower.

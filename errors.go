@@ -14,7 +14,7 @@ var (
 	ErrNoLeader = errors.New("the group has no leader")
 	// ErrClosed: the group or node was closed here.
 	ErrClosed = errors.New("closed")
-	// ErrRemoved: this node is no member any more.
+	// ErrRemoved: this node is no member any more; a *RemovedError says more.
 	ErrRemoved = errors.New("this node was removed from the group")
 	// ErrSessionExpired: the group forgot the client session in which a command
 	// was sent, so whether it was applied cannot be told. It comes wrapped in an
@@ -22,12 +22,13 @@ var (
 	ErrSessionExpired = errors.New("session expired")
 )
 
-// UnknownOutcomeError says that a command may have been applied, may still be
+// UnknownOutcomeError says that what was asked, a command or a change of the
+// membership, may have been applied, may still be
 // applied, or may never be: the answer did not come in time.
 type UnknownOutcomeError struct{ Cause error }
 
 func (e *UnknownOutcomeError) Error() string {
-	return "outcome unknown (the command may still be applied): " + e.Cause.Error()
+	return "outcome unknown (it may yet happen): " + e.Cause.Error()
 }
 
 func (e *UnknownOutcomeError) Unwrap() error { return e.Cause }
@@ -42,3 +43,28 @@ type RejectedError struct {
 func (e *RejectedError) Error() string {
 	return fmt.Sprintf("rejected at index %d: %s", e.Index, e.Reason)
 }
+
+// RemovedError says by which entry this node was removed from the group: an
+// operator's, its own Leave, or that it came back under another raft id. Whoever
+// was removed comes back as a new member only, with an empty directory.
+type RemovedError struct {
+	Index codec.Index
+	Dir   string // the directory that cannot be used any more, when that was opened
+}
+
+func (e *RemovedError) Error() string {
+	text := fmt.Sprintf("%v, at index %d", ErrRemoved, e.Index)
+	if e.Dir != "" {
+		text += ": " + e.Dir + " cannot take part in it any more"
+	}
+	return text
+}
+
+// Unwrap is ErrRemoved.
+func (e *RemovedError) Unwrap() error { return ErrRemoved }
+
+// RefusedError says that the leader refuses what was asked, as things stand:
+// nothing was changed.
+type RefusedError struct{ Reason string }
+
+func (e *RefusedError) Error() string { return "refused: " + e.Reason }

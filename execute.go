@@ -65,7 +65,7 @@ func (g *Group) await(ctx context.Context, call *actors.Call) (Result, error) {
 	var refused *actors.RefusedError
 	switch {
 	case errors.As(o.Err, &refused) && !refused.Maybe:
-		return Result{}, o.Err
+		return Result{}, translate(o.Err)
 	case err != nil && maybe:
 		return Result{}, &UnknownOutcomeError{Cause: err}
 	case err != nil:

@@ -39,7 +39,8 @@ type Group struct {
 const foundingLook = 5 * time.Second
 
 // Join takes part in a group. The machine must be fresh: its state is rebuilt
-// from the log. Join returns once the group works on this node, which may still
+// from the log. A directory whose node was removed from the group, or left it, is
+// refused with a *RemovedError. Join returns once the group works on this node, which may still
 // have to find the others and catch up: see Wait.
 func (n *Node) Join(ctx context.Context, cfg GroupConfig, m machine.Machine) (*Group, error) {
 	if err := cfg.Validate(); err != nil {
@@ -91,17 +92,26 @@ func (g *Group) id() codec.GroupID {
 	return codec.GroupIDOf(codec.NetworkIDOf(g.node.cfg.Network), g.cfg.Name)
 }
 
+// dir is where the ledger lies; empty: in memory.
+func (g *Group) dir() string {
+	if g.node.cfg.Data == "" {
+		return ""
+	}
+	return filepath.Join(g.node.cfg.Data, groupsDir, url.PathEscape(g.cfg.Name))
+}
+
 func (g *Group) openLedger() (err error) {
 	opts := ledger.Options{
 		Memory: g.node.cfg.Data == "", Logger: g.node.log, Group: g.id(), Peer: g.node.id, Fold: actors.Fold,
 	}
-	if !opts.Memory {
-		opts.Dir = filepath.Join(g.node.cfg.Data, groupsDir, url.PathEscape(g.cfg.Name))
-	}
+	opts.Dir = g.dir()
 	fillRandom(opts.Salt[:])
 	g.ledger, err = ledger.Open(opts)
 	if err != nil {
 		return fmt.Errorf("open the ledger of group %q: %w", g.cfg.Name, err)
+	}
+	if at := g.ledger.Removed(); at != 0 {
+		return errors.Join(&RemovedError{Index: at, Dir: opts.Dir}, g.ledger.Close())
 	}
 	return nil
 }
@@ -210,21 +220,39 @@ func (g *Group) close() error {
 // Done is closed when the group has stopped on this node.
 func (g *Group) Done() <-chan struct{} { return g.done }
 
-// Err is why the group stopped by itself: ErrRemoved, a failed disk, a panic of
+// Err is why the group stopped by itself: a *RemovedError, a failed disk, a panic of
 // the machine, a log that diverges. It is nil while the group runs and after
 // Close.
-func (g *Group) Err() error { return translate(g.actors.Err()) }
+func (g *Group) Err() error {
+	err := translate(g.actors.Err())
+	var removed *RemovedError
+	if errors.As(err, &removed) {
+		removed.Dir = g.dir()
+	}
+	return err
+}
 
 // SetServeRate changes GroupConfig.ServeRate.
 func (g *Group) SetServeRate(bytesPerSec int64) { g.actors.SetServeRate(bytesPerSec) }
 
 // translate turns errors of the actors into those of this package.
 func translate(err error) error {
+	var (
+		removed *actors.RemovedError
+		refused *actors.RefusedError
+		pending *actors.PendingError
+	)
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, actors.ErrRemoved):
-		return fmt.Errorf("%w: %w", ErrRemoved, err)
+	case errors.As(err, &removed):
+		return &RemovedError{Index: removed.Index}
+	case errors.As(err, &refused):
+		return &RefusedError{Reason: refused.Reason}
+	case errors.As(err, &pending) && pending.Maybe:
+		return &UnknownOutcomeError{Cause: pending}
+	case errors.As(err, &pending):
+		return fmt.Errorf("%w: %w", ErrNoLeader, pending.Cause)
 	case errors.Is(err, actors.ErrStopped):
 		return ErrClosed
 	case errors.Is(err, actors.ErrNoLeader):

@@ -51,9 +51,11 @@ type Status struct {
 	DiskBytes int64       `json:"disk_bytes"`
 	ServeRate int64       `json:"serve_rate"` // bytes a second to peers that catch up; 0: no limit
 
-	Members []MemberStatus `json:"members"`
-	Bonds   []codec.PeerID `json:"bonds"` // peers that proved the group key, now connected
-	Alerts  []string       `json:"alerts"`
+	ConfigIndex codec.Index    `json:"config_index"` // of the entry that made the membership what it is
+	Target      int            `json:"target"`       // how many voters the group wants
+	Members     []MemberStatus `json:"members"`
+	Bonds       []codec.PeerID `json:"bonds"` // peers that proved the group key, now connected
+	Alerts      []string       `json:"alerts"`
 
 	Replay   *ReplayStatus `json:"replay,omitempty"`    // while PhaseReplaying
 	Sync     *SyncStatus   `json:"sync,omitempty"`      // while catching up
@@ -75,6 +77,9 @@ type MemberStatus struct {
 	// of itself only, and Trails of the rest is -1.
 	Applied codec.Index `json:"applied"`
 	Trails  int64       `json:"trails"`
+	// State is what the leader knows of a member's log, and only the leader shows
+	// it: replicate, probe, snapshot (it catches up), or silent.
+	State string `json:"state,omitempty"`
 }
 
 // ReplayStatus is how far a start has replayed its own ledger.

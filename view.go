@@ -9,6 +9,7 @@ import (
 	"github.com/logmesh/logmesh/actors"
 	"github.com/logmesh/logmesh/codec"
 	"github.com/logmesh/logmesh/internal/catchup"
+	"github.com/logmesh/logmesh/internal/consensus"
 )
 
 // Status is one picture of the group as this node sees it now.
@@ -20,7 +21,7 @@ func (g *Group) Status() Status {
 		Leader: v.Leader, Term: v.Raft.Term, Committed: max(v.Raft.Commit, v.Head.Last), Applied: v.Applied, Last: max(v.Last, v.Head.Last),
 		Digest: v.Digest, BlockDigest: v.Block.Digest, BlockEnd: v.BlockEnd,
 		Blocks: v.Head.Blocks, Root: v.Head.Root, Horizon: v.Horizon, DiskBytes: v.Disk, ServeRate: v.ServeRate,
-		Bonds: v.Bonds, Members: g.members(v), Alerts: []string{},
+		ConfigIndex: v.Config.Index, Target: v.Config.Target, Bonds: v.Bonds, Members: g.members(v), Alerts: []string{},
 	}
 	s.Phase, s.Role = g.phase(v), roleOf(v)
 	if err := g.Err(); err != nil {
@@ -117,9 +118,21 @@ func (g *Group) members(v actors.View) []MemberStatus {
 		if p, ok := v.Said[m.RaftID]; ok && !s.Self {
 			s.Applied, s.Trails = p.MachineApplied, trails(v.Raft.Commit, p.MachineApplied)
 		}
+		for _, p := range v.Raft.Peers {
+			if p.ID == m.RaftID {
+				s.State = stateOf(p)
+			}
+		}
 		out = append(out, s)
 	}
 	return out
+}
+
+func stateOf(p consensus.PeerStatus) string {
+	if !p.Active {
+		return "silent"
+	}
+	return p.State
 }
 
 func trails(commit, applied codec.Index) int64 {

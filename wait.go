@@ -52,12 +52,3 @@ func (g *Group) Wait(ctx context.Context, until Condition) (Status, error) {
 		}
 	}
 }
-
-// Leave ends this node's membership: it hands over leadership if it has it, is
-// removed from the configuration, and stops. The group goes on without it.
-func (g *Group) Leave(ctx context.Context) error {
-	if err := g.actors.Leave(ctx); err != nil {
-		return g.why(err)
-	}
-	return g.Close()
-}

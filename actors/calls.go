@@ -28,6 +28,14 @@ func (r *raftActor) asked(m asked) {
 		m.reply <- r.hint(r.core.Join(m.peer, *q))
 	case *codec.Leave:
 		m.reply <- r.hint(r.leave(m.peer, q.RaftID))
+	case *codec.Remove:
+		m.reply <- r.hint(r.core.Remove(q.RaftID))
+	case *codec.Promote:
+		m.reply <- r.hint(r.core.Promote(q.RaftID, q.Instead))
+	case *codec.Transfer:
+		m.reply <- r.hint(r.core.Transfer(q.RaftID))
+	case *codec.Retarget:
+		m.reply <- r.hint(r.core.Retarget(int(q.Voters)))
 	case *codec.Members:
 		m.reply <- codec.Answer{Status: codec.CallOK, Leader: r.leaderPeer(), Config: r.core.Configuration()}
 	default:
@@ -96,12 +104,14 @@ func (r *raftActor) leave(peer codec.PeerID, id codec.RaftID) codec.Answer {
 	return r.core.Leave(id)
 }
 
-// keepJoining asks to be added to the group until the configuration has us.
+// keepJoining asks to be added to the group until the configuration has us, as
+// an observer or as one that may vote, whichever this node was started as.
 func (r *raftActor) keepJoining(ctx actor.Context) {
 	if r.joining || r.clock.Now().Before(r.joinAfter) {
 		return
 	}
-	if _, ok := r.core.Configuration().Member(r.ledger.RaftID()); ok {
+	m, ok := r.core.Configuration().Member(r.ledger.RaftID())
+	if ok && (m.Role == codec.RoleObserver) == (r.role == codec.RoleObserver) {
 		return
 	}
 	applied, _ := r.ledger.RaftApplied()
@@ -131,6 +141,8 @@ func (r *raftActor) joined(m joined) {
 	switch {
 	case m.err != nil:
 		r.log.Debug("asking to join failed; trying again", "err", m.err)
+	case m.answer.Status == codec.CallRemoved:
+		r.gone(m.answer.Index)
 	case m.answer.Status == codec.CallRefused:
 		r.log.Warn("the group refuses to add this node; trying again", "reason", m.answer.Reason)
 		r.joinAfter = r.clock.Now().Add(10 * joinRetry)

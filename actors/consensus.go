@@ -40,10 +40,13 @@ type (
 		progress codec.Progress
 		done     func()
 	}
+	// removedIn is what a peer says: we were removed by the entry at index.
 	removedIn struct {
 		peer  codec.PeerID
 		index codec.Index
 	}
+	// removedHere is the same, as the leader answered us.
+	removedHere struct{ index codec.Index }
 	// asked is a call, local or from a peer. reply has capacity 1.
 	asked struct {
 		peer  codec.PeerID
@@ -101,6 +104,7 @@ type raftActor struct {
 	said       map[codec.RaftID]codec.Progress
 	known      codec.Index // configuration that the network was told
 	wasMember  bool        // Raft's configuration has had us since it was opened
+	isGone     bool        // this node was removed
 }
 
 func (r *raftActor) Receive(ctx actor.Context) {
@@ -118,6 +122,8 @@ func (r *raftActor) Receive(ctx actor.Context) {
 		m.done()
 	case removedIn:
 		r.removed(m)
+	case removedHere:
+		r.gone(m.index)
 	case bondUp:
 		r.bond(m.peer, true)
 	case bondDown:
@@ -226,19 +232,6 @@ func (r *raftActor) bond(peer codec.PeerID, up bool) {
 			r.core.Bond(m.RaftID, up)
 		}
 	}
-}
-
-func (r *raftActor) removed(m removedIn) {
-	if r.core == nil {
-		return
-	}
-	if _, ok := r.core.Configuration().ByPeer(m.peer); !ok && len(r.core.Configuration().Members) > 0 {
-		return
-	}
-	if m.index <= r.core.Configuration().Index {
-		return // older than what we know
-	}
-	r.fail(fmt.Errorf("%w, at index %d", ErrRemoved, m.index))
 }
 
 // handOver moves leadership away before a stop.

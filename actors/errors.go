@@ -15,6 +15,13 @@ var (
 	ErrRemoved = errors.New("this node was removed from the group")
 )
 
+// RemovedError says by which entry this node was removed. It wraps ErrRemoved.
+type RemovedError struct{ Index codec.Index }
+
+func (e *RemovedError) Error() string { return fmt.Sprintf("%v, at index %d", ErrRemoved, e.Index) }
+
+func (e *RemovedError) Unwrap() error { return ErrRemoved }
+
 // RootError says that what a sync session stored is not what the leader has.
 // The blocks of the session were taken back.
 type RootError struct {
@@ -27,10 +34,10 @@ func (e *RootError) Error() string {
 	return fmt.Sprintf("the log diverges: at %d blocks our root is %v, that of the leader %s is %v; the blocks of this catch-up were taken back", e.Blocks, e.Ours, e.Leader, e.Theirs)
 }
 
-// RefusedError says that the leader will not take a command, whoever asks.
+// RefusedError says that the leader will not do what it is asked, whoever asks.
 type RefusedError struct {
 	Reason string
-	Maybe  bool // an earlier leader took it, so it may be applied all the same
+	Maybe  bool // an earlier leader took it, so it may be done all the same
 }
 
-func (e *RefusedError) Error() string { return "the leader refuses the command: " + e.Reason }
+func (e *RefusedError) Error() string { return "the leader refuses: " + e.Reason }

@@ -78,7 +78,8 @@ type Group struct {
 	calls      chan struct{}
 	sessions   atomic.Uint64
 	rate       atomic.Int64
-	leaving    atomic.Bool
+	leaving    atomic.Bool // Leave asks
+	left       atomic.Bool // and was removed
 
 	mu       sync.Mutex
 	err      error
@@ -225,6 +226,7 @@ func (g *Group) fail(err error) {
 		return
 	}
 	if left {
+		g.left.Store(true)
 		go g.stop()
 		return
 	}
@@ -359,29 +361,4 @@ func (g *Group) leaderCall(ctx context.Context, m codec.Message) (codec.Answer, 
 		return codec.Answer{Status: codec.CallNotLeader}, nil
 	}
 	return g.network.Call(ctx, v.leader, m)
-}
-
-// Leave asks the leader to remove this node, again until the configuration does
-// not have it any more; the group then stops here.
-func (g *Group) Leave(ctx context.Context) error {
-	g.leaving.Store(true)
-	for {
-		a, err := g.leaderCall(ctx, &codec.Leave{RaftID: g.cfg.Ledger.RaftID()})
-		if err == nil && a.Status == codec.CallRefused {
-			g.leaving.Store(false)
-			return fmt.Errorf("the group refuses: %s", a.Reason)
-		}
-		g.client.pause(ctx, noLeaderPause)
-		select {
-		case <-g.done:
-			return nil
-		case <-ctx.Done():
-			g.leaving.Store(false)
-			return fmt.Errorf("not removed yet: %w", ctx.Err())
-		default:
-		}
-		if v := g.view(); err == nil && a.Status == codec.CallOK && (v == nil || !v.member) {
-			return nil
-		}
-	}
 }

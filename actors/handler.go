@@ -101,10 +101,10 @@ func (g *Group) RaftReceived(from codec.PeerID, open codec.RaftOpen, m codec.Mes
 		return []codec.Message{&codec.NotMe{Asked: open.To, Mine: mine}}
 	}
 	if v := g.view(); v != nil {
-		switch sender, ok := v.config.Member(open.From); {
-		case v.lead && (!ok || sender.Peer != from):
-			return []codec.Message{&codec.RemovedAt{Index: v.config.Index}}
-		case ok && sender.Peer != from:
+		if at, gone := removedFrom(v.config, open.From, m); gone {
+			return []codec.Message{&codec.RemovedAt{Index: at}}
+		}
+		if sender, ok := v.config.Member(open.From); ok && sender.Peer != from {
 			return nil // it says to be another member
 		}
 	}

@@ -1,8 +1,6 @@
 package actors
 
 import (
-	"fmt"
-
 	"github.com/logmesh/logmesh/codec"
 	"github.com/logmesh/logmesh/internal/consensus"
 )
@@ -88,10 +86,7 @@ func (r *raftActor) publish() {
 		r.wasMember = r.core != nil
 	}
 	r.view.Store(v)
-	if r.wasMember && !v.member {
-		r.wasMember = false
-		r.fail(fmt.Errorf("%w, at index %d", ErrRemoved, v.config.Index))
-	}
+	r.lookForRemoval(v)
 	if v.leader != r.seen {
 		r.seen = v.leader
 		r.onView(v)

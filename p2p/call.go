@@ -19,9 +19,8 @@ const (
 	callsInAll   = 1024
 )
 
-// Call asks a peer a question (a *codec.Join, Leave, Propose, ReadIndex or
-// Members) and waits for the answer, until ctx ends or for callTimeout if it has
-// no deadline. It bonds first if there is no bond. An error means that there was
+// Call asks a peer a question, one of the messages that readQuestion takes, and
+// waits for the answer, until ctx ends or for callTimeout if it has no deadline. It bonds first if there is no bond. An error means that there was
 // no answer, so what was asked may have been done.
 func (g *Group) Call(ctx context.Context, to codec.PeerID, m codec.Message) (codec.Answer, error) {
 	var answer codec.Answer
@@ -104,7 +103,8 @@ func (n *Net) serveCall(s network.Stream) {
 func readQuestion(st *stream) (codec.Message, error) {
 	_ = st.SetReadDeadline(time.Now().Add(st.group.net.wait.frame))
 	t, body, err := codec.ReadFrame(st, nil,
-		codec.TypeJoin, codec.TypeLeave, codec.TypePropose, codec.TypeReadIndex, codec.TypeMembers)
+		codec.TypeJoin, codec.TypeLeave, codec.TypePropose, codec.TypeReadIndex, codec.TypeMembers,
+		codec.TypeRemove, codec.TypePromote, codec.TypeTransfer, codec.TypeRetarget)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +118,14 @@ func readQuestion(st *stream) (codec.Message, error) {
 		m = &codec.Propose{}
 	case codec.TypeReadIndex:
 		m = &codec.ReadIndex{}
+	case codec.TypeRemove:
+		m = &codec.Remove{}
+	case codec.TypePromote:
+		m = &codec.Promote{}
+	case codec.TypeTransfer:
+		m = &codec.Transfer{}
+	case codec.TypeRetarget:
+		m = &codec.Retarget{}
 	default:
 		m = &codec.Members{}
 	}

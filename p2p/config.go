@@ -90,8 +90,8 @@ type Handler interface {
 	// RaftAnswered takes a *codec.NotMe, *codec.RemovedAt or *codec.Progress
 	// that a peer wrote on the other half of our Raft stream.
 	RaftAnswered(from codec.PeerID, m codec.Message)
-	// Called answers a question: a *codec.Join, Leave, Propose, ReadIndex or
-	// Members. It may wait as long as ctx lives.
+	// Called answers a question: a *codec.Join, Leave, Propose, ReadIndex, Members,
+	// Remove, Promote, Transfer or Retarget. It may wait as long as ctx lives.
 	Called(ctx context.Context, from codec.PeerID, m codec.Message) codec.Answer
 }
 

@@ -29,9 +29,14 @@ func TestCall(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, codec.CallOK, answer.Status)
 	require.EqualValues(t, 2, answer.Index)
-	answer, err = b.group.Call(t.Context(), a.id(), &codec.Leave{RaftID: 1})
-	require.NoError(t, err)
-	require.Equal(t, "*codec.Leave", answer.Reason)
+	for _, m := range []codec.Message{
+		&codec.Join{RaftID: 1, Role: codec.RoleStandby}, &codec.Leave{RaftID: 1}, &codec.ReadIndex{}, &codec.Members{},
+		&codec.Remove{RaftID: 1}, &codec.Promote{RaftID: 1, Instead: 2}, &codec.Transfer{RaftID: 1}, &codec.Retarget{Voters: 5},
+	} {
+		answer, err = b.group.Call(t.Context(), a.id(), m)
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprintf("%T", m), answer.Reason)
+	}
 }
 
 // A call makes the bond that it needs.
