@@ -21,6 +21,7 @@ const (
 	exitOK = iota
 	exitFailure
 	exitUsage
+	exitRemoved // of `run`: this node is no member any more
 )
 
 // app is one run of the command.
@@ -84,7 +85,7 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	cmd.SetFlagErrorFunc(flagError)
-	cmd.AddCommand(a.runCommand(), a.statusCommand(), a.kvCommand(), a.keyCommand(), a.ticketCommand(), a.tuneCommand(), a.logCommand(), a.versionCommand())
+	cmd.AddCommand(a.runCommand(), a.statusCommand(), a.membersCommand(), a.leaveCommand(), a.kvCommand(), a.keyCommand(), a.ticketCommand(), a.tuneCommand(), a.logCommand(), a.versionCommand())
 	parent(cmd)
 	return cmd
 }

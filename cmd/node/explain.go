@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/logmesh/logmesh"
 	"github.com/logmesh/logmesh/internal/ledger"
 	"github.com/logmesh/logmesh/p2p"
 )
@@ -13,7 +14,10 @@ import (
 func explain(err error) error {
 	var foreign *ledger.ForeignError
 	var damaged *ledger.DamageError
+	var removed *logmesh.RemovedError
 	switch {
+	case errors.As(err, &removed):
+		return hinted(err, "to come back as a new member, move that directory away and start again with --join TICKET")
 	case errors.As(err, &foreign):
 		return hinted(err, "give this node a directory of its own with --data DIR")
 	case errors.As(err, &damaged):

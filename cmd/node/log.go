@@ -81,6 +81,9 @@ func (a *app) logStat() *cobra.Command {
 		row("blocks", "%d, up to index %d, root %v", st.Head.Blocks, st.Head.Last, st.Head.Root)
 		row("files", "%s MB", megabytes(st.Bytes))
 		row("members", "%d, of them %d voters", len(st.Config.Members), st.Config.Voters())
+		if st.Removed != 0 {
+			row("removed", "from the group, at index %d", st.Removed)
+		}
 		if st.RaftView {
 			row("raft view", "%d to %d, %d entries in no block", st.First, st.Last, st.Tail)
 			row("committed", "%d, term %d", st.Hard.Commit, st.Hard.Term)

@@ -2,7 +2,8 @@
 // bin/logmesh.
 //
 // It keeps to four rules. Data goes to standard output and talk to standard
-// error. Exit status 0 is success, 1 failure, 2 wrong use. An error says what
+// error. Exit status 0 is success, 1 failure, 2 wrong use, and 3, of run, that
+// the node was removed from its group. An error says what
 // was wrong and, where it can, what to do next. Nothing moves on the screen
 // unless standard error is a terminal, and nothing is coloured if NO_COLOR is
 // set.

@@ -50,7 +50,8 @@ func (a *app) runCommand() *cobra.Command {
 
 The node prints its id, its addresses and the line that joins it. While it is ready,
 node.json in its directory says where it is reached. A first Ctrl-C stops it cleanly within
-5 seconds, a second one at once.`,
+5 seconds, a second one at once. It also ends when the node leaves the group (exit status 0) or is
+removed from it (exit status 3).`,
 		Example: `  logmesh run --found
   logmesh run --data node2 --group-key group.key --join logmesh1:…
   logmesh run --data node3 --group-key group.key --join /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…
@@ -131,7 +132,7 @@ func (a *app) serve(ctx context.Context, dir *dataDir, p plan) (err error) {
 		return explain(err)
 	}
 	server := api.NewServer(api.Node{
-		Store: api.NewStore(group), Status: group.Status, SetServeRate: group.SetServeRate, Logger: p.node.Logger,
+		Store: api.NewStore(group), Status: group.Status, Members: group, SetServeRate: group.SetServeRate, Logger: p.node.Logger,
 	}, l.Addr().String())
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
@@ -157,6 +158,12 @@ func (a *app) serve(ctx context.Context, dir *dataDir, p plan) (err error) {
 	case err := <-failed:
 		return fmt.Errorf("the API stopped: %w", err)
 	case <-group.Done():
+		if group.Err() == nil {
+			stop()
+			told.Wait()
+			a.say("this node has left the group; to join again, move %s away", filepath.Join(p.node.Data, groupsDir))
+			return nil
+		}
 		return explain(fmt.Errorf("the group stopped: %w", group.Err()))
 	}
 }

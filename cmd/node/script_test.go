@@ -79,7 +79,9 @@ func fakeNode(ts *testscript.TestScript, neg bool, args []string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	rate := filepath.Join(ts.MkAbs(args[0]), "rate")
-	s := api.NewServer(api.Node{Store: store, Status: func() logmesh.Status { return st }, SetServeRate: func(r int64) {
+	members := &apitest.Members{}
+	members.Set(logmesh.Membership{Index: 7, Target: 3, Leader: st.Leader, Members: st.Members})
+	s := api.NewServer(api.Node{Store: store, Members: members, Status: func() logmesh.Status { return st }, SetServeRate: func(r int64) {
 		data, _ := json.Marshal(r)
 		_ = os.WriteFile(rate, append(data, '\n'), 0o600)
 	}}, l.Addr().String())

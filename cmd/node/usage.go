@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/logmesh/logmesh"
 	"github.com/logmesh/logmesh/internal/api"
 )
 
@@ -49,8 +50,11 @@ func (a *app) report(err error) int {
 			a.say("  %s", failed.Hint)
 		}
 	}
-	if errors.As(err, new(usageError)) {
+	switch {
+	case errors.As(err, new(usageError)):
 		return exitUsage
+	case errors.Is(err, logmesh.ErrRemoved):
+		return exitRemoved
 	}
 	return exitFailure
 }

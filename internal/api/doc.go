@@ -10,6 +10,12 @@
 //	PUT    /v1/kv/{key}            the body becomes the value; {"index":N,"existed":true}
 //	DELETE /v1/kv/{key}            {"index":N,"existed":true}
 //	GET    /v1/kv                  a page of a scan: {"items":[{"key":…,"value_base64":…}],"more":false,"index":N}
+//	GET    /v1/members             logmesh.Membership as JSON
+//	POST   /v1/members/remove      {"raft_id":"0123456789abcdef"}; answers, when it is done, as GET does
+//	POST   /v1/members/promote     {"raft_id":…,"instead":…}; instead, if given, is the voter that makes place
+//	POST   /v1/members/transfer    {"raft_id":…}: leadership to that voter
+//	POST   /v1/members/target      {"voters":5}: how many voters the group wants
+//	POST   /v1/leave               this node leaves the group, and stops
 //	POST   /v1/tune                {"serve_rate":BYTES/s}; 0: no limit
 //
 // A key is everything behind /v1/kv/, percent-decoded; slashes may stand as

@@ -18,6 +18,7 @@ const (
 	CodeForbidden    Code = "forbidden"           // 403: foreign Host or Origin
 	CodeNotFound     Code = "not_found"           // 404: no such key, or no such path
 	CodeMethod       Code = "method_not_allowed"  // 405
+	CodeRefused      Code = "refused"             // 409: by the leader, whoever asks: a change of the membership that is unsafe or impossible now
 	CodePrecondition Code = "precondition_failed" // 412: compare-and-swap found another value
 	CodeTooLarge     Code = "too_large"           // 413: key or value above its limit
 	CodeRejected     Code = "rejected"            // 422: decided; the machine refused it
@@ -34,6 +35,7 @@ var statusOf = map[Code]int{
 	CodeForbidden:    http.StatusForbidden,
 	CodeNotFound:     http.StatusNotFound,
 	CodeMethod:       http.StatusMethodNotAllowed,
+	CodeRefused:      http.StatusConflict,
 	CodePrecondition: http.StatusPreconditionFailed,
 	CodeTooLarge:     http.StatusRequestEntityTooLarge,
 	CodeRejected:     http.StatusUnprocessableEntity,
@@ -68,6 +70,7 @@ func asError(err error) *Error {
 	var coded *Error
 	var unknown *logmesh.UnknownOutcomeError
 	var rejected *logmesh.RejectedError
+	var refused *logmesh.RefusedError
 	switch {
 	case errors.As(err, &coded):
 		return coded
@@ -75,6 +78,8 @@ func asError(err error) *Error {
 		return fail(CodeUnknown, "read the key before writing again: the write may have happened, or may yet", "%v", err)
 	case errors.As(err, &rejected):
 		return fail(CodeRejected, "", "%v", err)
+	case errors.As(err, &refused):
+		return fail(CodeRefused, "", "%v", err)
 	case errors.Is(err, logmesh.ErrNoLeader):
 		return fail(CodeNoLeader, "nothing was changed; see who is missing in `logmesh status`, or try again in a few seconds", "%v", err)
 	case errors.Is(err, logmesh.ErrRemoved), errors.Is(err, logmesh.ErrClosed):

@@ -18,6 +18,7 @@ import (
 type Node struct {
 	Store        Store
 	Status       func() logmesh.Status
+	Members      Membership
 	SetServeRate func(bytesPerSec int64) // 0: no limit
 	Logger       *slog.Logger            // nil: silent
 }
@@ -102,6 +103,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 		return s.tune(w, r)
 	case "/v1/kv":
 		return s.limited(w, r, func(ctx context.Context) error { return s.scan(ctx, w, r) })
+	case leavePath:
+		return s.limited(w, r, func(ctx context.Context) error { return s.leave(ctx, w, r) })
+	}
+	if path := r.URL.Path; path == membersPath || strings.HasPrefix(path, membersPath+"/") {
+		return s.limited(w, r, func(ctx context.Context) error { return s.serveMembers(ctx, w, r) })
 	}
 	return fail(CodeNotFound, "the API is described in package internal/api", "no such path: %s", r.URL.Path)
 }

@@ -22,6 +22,7 @@ import (
 // bench is a server on loopback with a client and a store of the test.
 type bench struct {
 	store  apitest.Store
+	group  apitest.Members
 	status logmesh.Status
 	rate   int64
 	url    string
@@ -34,6 +35,7 @@ func newBench(t testing.TB) *bench {
 	addr := s.Listener.Addr().String()
 	s.Config.Handler = api.NewServer(api.Node{
 		Store:        &b.store,
+		Members:      &b.group,
 		Status:       func() logmesh.Status { return b.status },
 		SetServeRate: func(r int64) { b.rate = r },
 	}, addr)
