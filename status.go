@@ -77,6 +77,7 @@ type MemberStatus struct {
 	// of itself only, and Trails of the rest is -1.
 	Applied codec.Index `json:"applied"`
 	Trails  int64       `json:"trails"`
+	PerSec  float64     `json:"entries_per_s"` // that its machine applied lately; 0 for this node
 	// State is what the leader knows of a member's log, and only the leader shows
 	// it: replicate, probe, snapshot (it catches up), or silent.
 	State string `json:"state,omitempty"`

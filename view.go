@@ -117,6 +117,7 @@ func (g *Group) members(v actors.View) []MemberStatus {
 		}
 		if p, ok := v.Said[m.RaftID]; ok && !s.Self {
 			s.Applied, s.Trails = p.MachineApplied, trails(v.Raft.Commit, p.MachineApplied)
+			s.PerSec = p.PerSec
 		}
 		for _, p := range v.Raft.Peers {
 			if p.ID == m.RaftID {

@@ -101,7 +101,7 @@ type raftActor struct {
 	leaderless int
 	progressAt time.Time
 	seen       codec.PeerID // the leader that the coordinator was told
-	said       map[codec.RaftID]codec.Progress
+	said       map[codec.RaftID]Said
 	known      codec.Index // configuration that the network was told
 	wasMember  bool        // Raft's configuration has had us since it was opened
 	isGone     bool        // this node was removed

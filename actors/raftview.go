@@ -13,7 +13,7 @@ type consensusView struct {
 	leader codec.PeerID
 	lead   bool
 	member bool
-	said   map[codec.RaftID]codec.Progress // by other members, of themselves
+	said   map[codec.RaftID]Said // by other members, of themselves
 	role   codec.Role
 }
 
@@ -51,7 +51,8 @@ func (r *raftActor) progressed(m progressIn) {
 	if _, ok := config.Member(m.from); !ok {
 		return
 	}
-	said := map[codec.RaftID]codec.Progress{m.from: m.progress}
+	now := r.clock.Now()
+	said := map[codec.RaftID]Said{m.from: {Progress: m.progress, PerSec: r.said[m.from].rate(m.progress, now), at: now}}
 	for id, p := range r.said {
 		if _, ok := config.Member(id); ok && id != m.from {
 			said[id] = p

@@ -162,6 +162,8 @@ func TestChangeMaybe(t *testing.T) {
 		mu.Unlock()
 		_, got = x.Change(x.context(), &codec.Remove{RaftID: 5})
 		require.ErrorContains(t, got, "not done yet (it must wait)")
+		require.ErrorAs(t, got, &pending)
+		require.True(t, pending.Maybe)
 		time.AfterFunc(time.Second, func() {
 			mu.Lock()
 			defer mu.Unlock()

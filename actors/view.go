@@ -17,7 +17,7 @@ type View struct {
 	Role      codec.Role
 	Raft      consensus.Status
 	Config    codec.Configuration
-	Said      map[codec.RaftID]codec.Progress // by other members, of themselves, lately
+	Said      map[codec.RaftID]Said // by other members, lately
 	Head      codec.Head
 	Horizon   codec.Index
 	Last      codec.Index
@@ -34,6 +34,21 @@ type View struct {
 	RaftID    codec.RaftID
 	Log       codec.LogID
 	ServeRate int64
+}
+
+// Said is what a member said of itself last.
+type Said struct {
+	codec.Progress
+	PerSec float64 // entries its machine applied per second, since it said so before
+	at     time.Time
+}
+
+// rate is the speed at which a machine came from s to next.
+func (s Said) rate(next codec.Progress, now time.Time) float64 {
+	if s.at.IsZero() || !now.After(s.at) || next.MachineApplied < s.MachineApplied {
+		return 0
+	}
+	return float64(next.MachineApplied-s.MachineApplied) / now.Sub(s.at).Seconds()
 }
 
 // ReplayView is how far replay has come since it began to read the ledger.
