@@ -52,12 +52,15 @@ func (*Remove) check() error      { return nil }
 func (*Promote) check() error     { return nil }
 func (*Transfer) check() error    { return nil }
 
-func (m *Proof) check() error  { return checkText("machine", m.Machine, maxMachine) }
+func (m *Proof) check() error {
+	return errors.Join(checkText("machine", m.Machine, maxMachine), checkBefore(m.Before))
+}
+
 func (m *Accept) check() error { return checkText("machine", m.Machine, maxMachine) }
 
 func (m *Refuse) check() error {
 	return errors.Join(checkText("field", m.Field, maxField),
-		checkText("value", m.Ours, maxReason), checkText("value", m.Theirs, maxReason))
+		checkText("value", m.Ours, maxReason), checkText("value", m.Theirs, maxReason), checkIndex(m.Ended))
 }
 
 func (m *RaftBatch) check() error { return checkCount("messages", len(m.Messages), MaxRaftBatch) }

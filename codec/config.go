@@ -67,6 +67,12 @@ type Configuration struct {
 	// Removed are the last MaxRemoved removals, the newest last. A raft id in it
 	// is never added again.
 	Removed []Removal `cbor:"4,keyasint,omitempty"`
+
+	// Log is the id of the log here: that of the newest founding or recovery
+	// entry. Before are the logs that recoveries ended, oldest first, at most
+	// MaxBefore of them, the newest.
+	Log    LogID      `cbor:"5,keyasint,omitzero"` // zero: no entry 1 yet
+	Before []Recovery `cbor:"6,keyasint,omitempty"`
 }
 
 // Removal is a member that was removed, and the index of the entry that did it.
@@ -74,6 +80,38 @@ type Removal struct {
 	_      struct{} `cbor:",toarray"`
 	RaftID RaftID
 	Index  Index
+}
+
+// Recovery is the end of a log: the group lost its majority for good, and the
+// recovery entry at Index began another log, which goes on from there.
+type Recovery struct {
+	_     struct{} `cbor:",toarray"`
+	Log   LogID    // that ended
+	Index Index    // of the recovery entry; the log before it is shared
+}
+
+// MaxBefore is how many recoveries a configuration remembers.
+const MaxBefore = 16
+
+// Began is c as the founding or recovery entry e made it the beginning of a log.
+func (c Configuration) Began(e Entry) Configuration {
+	if !c.Log.IsZero() {
+		c.Before = append(slices.Clone(c.Before), Recovery{Log: c.Log, Index: e.Index})
+		c.Before = c.Before[max(0, len(c.Before)-MaxBefore):]
+	}
+	c.Log = LogIDOf(e.Data)
+	return c
+}
+
+// Ended finds the recovery that ended a log, in what Configuration.Before
+// remembers; 0: none.
+func Ended(before []Recovery, log LogID) Index {
+	for _, r := range before {
+		if r.Log == log {
+			return r.Index
+		}
+	}
+	return 0
 }
 
 // Member finds a member by raft id.
@@ -173,13 +211,16 @@ type ConfigContext struct {
 	Role  Role     `cbor:"2,keyasint"` // 0 when the member is removed
 	Addrs []string `cbor:"3,keyasint,omitempty"`
 
-	// Nonce stands in entry 1 only, the founding.
+	// Nonce stands only where a log begins: in entry 1, the founding, and in a
+	// recovery.
 	Nonce []byte `cbor:"4,keyasint,omitempty"`
 	// Target is how many voters the group wants from this entry on; 0: as before.
 	Target int `cbor:"5,keyasint,omitempty"`
+	// Recovers makes the entry a recovery: the log that it ends.
+	Recovers LogID `cbor:"6,keyasint,omitzero"`
 }
 
-// FoundingNonce is the length of the nonce in entry 1, in bytes.
+// FoundingNonce is the length of the nonce with which a log begins, in bytes.
 const FoundingNonce = 32
 
 var errConfig = errors.New("bad configuration")
@@ -200,7 +241,7 @@ func (c *Configuration) check() error {
 	if len(c.Members) > MaxMembers || c.Target < 0 || c.Target > MaxVoters {
 		return fmt.Errorf("%w: %d members, a target of %d voters", errConfig, len(c.Members), c.Target)
 	}
-	if err := checkIndex(c.Index); err != nil {
+	if err := errors.Join(checkIndex(c.Index), checkBefore(c.Before)); err != nil {
 		return err
 	}
 	for i, m := range c.Members {
@@ -227,6 +268,19 @@ func (c *Configuration) checkRemoved() error {
 		}
 	}
 	return checkCount("removals", len(c.Removed), MaxRemoved)
+}
+
+// checkBefore checks recoveries: not too many, in the order of the log.
+func checkBefore(before []Recovery) error {
+	for i, r := range before {
+		if r.Log.IsZero() || r.Index < 2 || i > 0 && r.Index <= before[i-1].Index {
+			return fmt.Errorf("%w: recovery %d, at index %d", errConfig, i, r.Index)
+		}
+		if err := checkIndex(r.Index); err != nil {
+			return err
+		}
+	}
+	return checkCount("recoveries", len(before), MaxBefore)
 }
 
 // maxPeer is the most that a peer id may hold, in bytes.

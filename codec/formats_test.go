@@ -75,7 +75,7 @@ func TestFormatsPageKeys(t *testing.T) {
 		for i := range typ.NumField() {
 			field := typ.Field(i)
 			key, rest, _ := strings.Cut(field.Tag.Get("cbor"), ",")
-			if strings.Contains(rest, "omitempty") {
+			if strings.Contains(rest, "omitempty") || strings.Contains(rest, "omitzero") {
 				key += " optional"
 			}
 			inCode[typ.Name()+"."+field.Name] = key
@@ -92,6 +92,7 @@ func TestFormatsPageLimits(t *testing.T) {
 		"MaxHeld": MaxHeld, "MaxSizes": MaxSizes, "MaxRanges": MaxRanges, "ProofGroup": ProofGroup,
 		"MaxProposals": MaxProposals, "MaxProposal": MaxProposal, "MaxRaftBatch": MaxRaftBatch, "MaxGroups": MaxGroups,
 		"MaxMembers": MaxMembers, "MaxAddrs": MaxAddrs, "MaxAddrBytes": MaxAddrBytes, "MaxVoters": MaxVoters, "MaxRemoved": MaxRemoved,
+		"MaxBefore":       MaxBefore,
 		"ProtocolVersion": ProtocolVersion,
 	}
 	want := map[string]string{}

@@ -165,6 +165,7 @@ func TestGoldenConfigurations(t *testing.T) {
 		c    ConfigContext
 	}{
 		{"context of a founding", ConfigContext{Peer: alice, Role: RoleVoter, Addrs: []string{"/ip4/192.0.2.1/tcp/4001"}, Nonce: bytes.Repeat([]byte{0xcd}, FoundingNonce), Target: 3}},
+		{"context of a recovery", ConfigContext{Peer: alice, Role: RoleVoter, Nonce: bytes.Repeat([]byte{0xce}, FoundingNonce), Target: 3, Recovers: hashOf(0x43)}},
 		{"context of an addition", ConfigContext{Peer: bob, Role: RoleStandby, Addrs: []string{"/ip4/192.0.2.2/tcp/4001"}}},
 		{"context of a removal", ConfigContext{Peer: bob}},
 	}
@@ -175,8 +176,8 @@ func TestGoldenConfigurations(t *testing.T) {
 		vectors = append(vectors, vector{c.name, diagnose(t, data), data})
 		seed(t, "FuzzConfigContext", c.name, data)
 	}
-	configs := map[string]Configuration{"configuration": sampleConfig(), "configuration before entry 1": {}}
-	for _, name := range []string{"configuration", "configuration before entry 1"} {
+	configs := map[string]Configuration{"configuration": sampleConfig(), "configuration after two recoveries": recovered(), "configuration before entry 1": {}}
+	for _, name := range []string{"configuration", "configuration after two recoveries", "configuration before entry 1"} {
 		data, err := EncodeConfiguration(configs[name])
 		require.NoError(t, err)
 		vectors = append(vectors, vector{name, diagnose(t, data), data})
@@ -191,6 +192,9 @@ func TestGoldenConfigurations(t *testing.T) {
 	got, err := DecodeConfiguration(file["configuration"])
 	require.NoError(t, err)
 	require.Equal(t, sampleConfig(), got)
+	got, err = DecodeConfiguration(file["configuration after two recoveries"])
+	require.NoError(t, err)
+	require.Equal(t, recovered(), got)
 }
 
 func TestGoldenBlocks(t *testing.T) {

@@ -52,11 +52,13 @@ func ParseHash(s string) (Hash, error) {
 // them there.
 type Digest = Hash
 
-// LogID names one founding of a group: another founding under the same names
-// is another log. The zero LogID is said by a node that has no entry 1 yet.
+// LogID names a log of a group: another founding under the same names is another
+// log, and so is what a recovery goes on with when a majority was lost for good.
+// The zero LogID is said by a node that does not know it yet.
 type LogID = Hash
 
-// LogIDOf is the log id of the log whose entry 1 holds data.
+// LogIDOf is the id of the log that begins with an entry, a founding or a
+// recovery, that holds data. Both hold a random nonce.
 func LogIDOf(data []byte) LogID {
 	h := blake3.New()
 	_, _ = h.Write([]byte{domainLogID})

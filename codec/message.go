@@ -12,9 +12,12 @@ type (
 	// Proof is the dialer's proof of the group key, with what it runs.
 	Proof struct {
 		MAC     Hash   `cbor:"1,keyasint"` // HMAC-SHA-256, see p2p
-		Log     LogID  `cbor:"2,keyasint"` // zero: no entry 1 yet
+		Log     LogID  `cbor:"2,keyasint"` // zero: not known yet
 		Machine string `cbor:"3,keyasint"` // the machine's signature
 		Version uint64 `cbor:"4,keyasint"` // of the protocol
+		// Before are the logs that ended where recoveries began Log, if the dialer
+		// knows them: a listener that still holds one of them learns it by this.
+		Before []Recovery `cbor:"5,keyasint,omitempty"`
 	}
 
 	// Accept is the listener's proof; the bond stands.
@@ -30,6 +33,8 @@ type (
 		Field  string `cbor:"1,keyasint"` // "machine", "log", "version" or "busy"
 		Ours   string `cbor:"2,keyasint"` // the value of who refuses
 		Theirs string `cbor:"3,keyasint"` // the value it was told
+		// Ended is the index of the recovery that ended the log it was told.
+		Ended Index `cbor:"4,keyasint,omitempty"`
 	}
 )
 

@@ -28,10 +28,17 @@ const (
 )
 
 func sampleConfig() Configuration {
-	return Configuration{Index: 17, Target: 3, Members: []Member{
+	return Configuration{Index: 17, Target: 3, Log: hashOf(0x44), Members: []Member{
 		{RaftID: 0x0102030405060708, Peer: alice, Role: RoleVoter, Addrs: []string{"/ip4/192.0.2.1/tcp/4001", "/ip4/192.0.2.1/udp/4001/quic-v1"}},
 		{RaftID: 0xf102030405060708, Peer: bob, Role: RoleObserver},
 	}, Removed: []Removal{{RaftID: 9, Index: 12}, {RaftID: 1 << 60, Index: 17}}}
+}
+
+// recovered is sampleConfig after two recoveries.
+func recovered() Configuration {
+	c := sampleConfig()
+	c.Before = []Recovery{{Log: hashOf(0x42), Index: 9}, {Log: hashOf(0x43), Index: 17}}
+	return c
 }
 
 // samples has every message at least once, with its optional fields and without.
@@ -44,8 +51,10 @@ func bondSamples() []sample {
 		{"Hello", &Hello{Group: hashOf(0x11), Nonce: hashOf(0x22)}},
 		{"Proof", &Proof{MAC: hashOf(0x33), Log: hashOf(0x44), Machine: "kv/1", Version: ProtocolVersion}},
 		{"Proof no log", &Proof{MAC: hashOf(0x33), Machine: "kv/1", Version: ProtocolVersion}},
+		{"Proof after a recovery", &Proof{MAC: hashOf(0x33), Log: hashOf(0x44), Machine: "kv/1", Version: ProtocolVersion, Before: recovered().Before}},
 		{"Accept", &Accept{MAC: hashOf(0x55), Log: hashOf(0x44), Machine: "kv/1", Version: ProtocolVersion}},
 		{"Refuse", &Refuse{Field: "machine", Ours: "kv/1", Theirs: "zähler/1"}},
+		{"Refuse of a log that ended", &Refuse{Field: "log", Ours: hashOf(0x44).String(), Theirs: hashOf(0x43).String(), Ended: 17}},
 		{"Announcement", &Announcement{
 			Peer: alice, Addrs: []string{"/ip4/192.0.2.1/tcp/4001"}, Seq: 1 << 40,
 			Groups: []GroupTag{{Group: hashOf(1), Log: hashOf(2), Role: RoleStandby}, {Group: hashOf(3)}}, Version: ProtocolVersion,
@@ -109,6 +118,7 @@ func callSamples() []sample {
 		{"Retarget", &Retarget{Voters: 5}},
 		{"Answer removed", &Answer{Status: CallRemoved, Index: 16}},
 		{"Answer", &Answer{Status: CallOK, Index: 17, Config: sampleConfig()}},
+		{"Answer after a recovery", &Answer{Status: CallOK, Index: 17, Config: recovered()}},
 		{"Answer not leader", &Answer{Status: CallNotLeader, Leader: bob, Reason: "ask the leader"}},
 		{"Answer bare", &Answer{Status: CallUnavailable}},
 	}
@@ -138,12 +148,16 @@ func largest() map[FrameType]Message {
 	for i := range removed {
 		removed[i] = Removal{RaftID: 1 << 62, Index: index - MaxRemoved + Index(i) + 1}
 	}
+	var before []Recovery
+	for i := range MaxBefore {
+		before = append(before, Recovery{Log: hash, Index: index - MaxBefore + Index(i)})
+	}
 	root := SizedRoot{Blocks: number, Root: hash}
 	all := []Message{
 		&Hello{Group: hash, Nonce: hash},
-		&Proof{MAC: hash, Log: hash, Machine: machine, Version: word},
+		&Proof{MAC: hash, Log: hash, Machine: machine, Version: word, Before: before},
 		&Accept{MAC: hash, Log: hash, Machine: machine, Version: word},
-		&Refuse{Field: reason[:maxField], Ours: reason, Theirs: reason},
+		&Refuse{Field: reason[:maxField], Ours: reason, Theirs: reason, Ended: index},
 		&RaftOpen{Group: hash, Log: hash, Nonce: word, From: word, To: word},
 		&RaftBatch{Messages: repeat(MaxRaftBatch, bytes.Repeat([]byte{1}, (4<<20-4)/MaxRaftBatch-3))},
 		&NotMe{Asked: word, Mine: word},
@@ -171,7 +185,9 @@ func largest() map[FrameType]Message {
 		&Promote{RaftID: word, Instead: word},
 		&Transfer{RaftID: word},
 		&Retarget{Voters: MaxVoters},
-		&Answer{Status: CallRefused, Leader: peer, Reason: reason, Index: index, Config: Configuration{Index: index, Target: MaxVoters, Members: members, Removed: removed}},
+		&Answer{Status: CallRefused, Leader: peer, Reason: reason, Index: index, Config: Configuration{
+			Index: index, Target: MaxVoters, Members: members, Removed: removed, Log: hash, Before: before,
+		}},
 		&Announcement{
 			Peer: peer, Addrs: addrs, Seq: word, Version: word,
 			Groups: repeat(MaxGroups, GroupTag{Group: hash, Log: hash, Role: RoleObserver}),

@@ -9,7 +9,7 @@ import (
 // item takes at most some 70 bytes beyond the item's own, so maxItems bounds
 // the memory that a small message of many small items can claim.
 const (
-	maxItems = 8192 // CBOR data items, keys not counted; the greatest legal Answer has 5,770
+	maxItems = 8192 // CBOR data items, keys not counted; the greatest legal Answer has 5,820
 	maxDepth = 6    // nested arrays and maps; the deepest, Answer, has 5
 	maxArray = 1024 // items of one array
 	maxPairs = 16   // keys of one map

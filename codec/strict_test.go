@@ -256,6 +256,6 @@ func TestItemLimit(t *testing.T) {
 	s := shape{cborReader: cborReader{rest: data}}
 	s.item(maxDepth)
 	require.NoError(t, s.err)
-	require.Equal(t, 5770, s.items)
+	require.Equal(t, 5820, s.items)
 	require.Less(t, s.items, maxItems)
 }
