@@ -57,6 +57,9 @@ func Fold(c codec.Configuration, e codec.Entry) (codec.Configuration, error) {
 	if ch.ctx.Target != 0 {
 		next.Target = ch.ctx.Target
 	}
+	if len(ch.ctx.Nonce) > 0 { // a founding or recovery
+		next = next.Began(e)
+	}
 	return next, nil
 }
 
@@ -72,6 +75,10 @@ func (ch change) fold(c codec.Configuration) (codec.Configuration, error) {
 		return c, fmt.Errorf("member %v to remove is not there", ch.id)
 	case !exists && len(c.Members) >= codec.MaxMembers:
 		return c, fmt.Errorf("the group is full, %d members", codec.MaxMembers)
+	case ch.recovery() && (len(c.Members) != 1 || !exists || old.Role != codec.RoleVoter):
+		return c, fmt.Errorf("a recovery by %v, which is not the one voter and the only member", ch.id)
+	case ch.recovery() && ch.ctx.Recovers != c.Log:
+		return c, fmt.Errorf("a recovery of log %v, this is log %v", ch.ctx.Recovers, c.Log)
 	}
 	next := c.Without(ch.id)
 	if ch.typ != raftpb.ConfChangeRemoveNode {
@@ -127,15 +134,18 @@ func (ch change) check(founding bool) error {
 		return fmt.Errorf("%v with %v", ch.typ, ch.ctx.Role)
 	case !validID(ch.id):
 		return fmt.Errorf("raft id %v", ch.id)
-	case founding && (ch.typ != raftpb.ConfChangeAddNode || len(ch.ctx.Nonce) == 0 || ch.ctx.Target == 0):
-		return errors.New("the founding needs a voter, a nonce and a target of voters")
-	case !founding && len(ch.ctx.Nonce) != 0:
-		return errors.New("only the founding has a nonce")
+	case (founding || ch.recovery()) && (ch.typ != raftpb.ConfChangeAddNode || len(ch.ctx.Nonce) == 0 || ch.ctx.Target == 0):
+		return errors.New("a founding or recovery needs a voter, a nonce and a target of voters")
+	case !founding && !ch.recovery() && len(ch.ctx.Nonce) != 0:
+		return errors.New("only a founding or recovery has a nonce")
 	case ch.ctx.Target != 0 && ch.typ != raftpb.ConfChangeAddNode:
 		return errors.New("a target of voters comes with a voter")
 	}
 	return nil
 }
+
+// recovery: the change begins another log, for a group that lost its majority.
+func (ch change) recovery() bool { return !ch.ctx.Recovers.IsZero() }
 
 func (ch change) proto() (*raftpb.ConfChangeV2, error) {
 	ctx, err := codec.EncodeConfigContext(ch.ctx)

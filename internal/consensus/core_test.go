@@ -17,7 +17,10 @@ func TestFoundElectCommit(t *testing.T) {
 	s := n.nodes[1].core.Status()
 	require.True(t, s.Lead)
 	require.EqualValues(t, 5, s.Applied) // founding, no-op, three commands
-	require.Equal(t, codec.Configuration{Index: 1, Target: 3, Members: []codec.Member{{RaftID: 1, Peer: "peer1", Role: codec.RoleVoter}}}, s.Config)
+	require.Equal(t, codec.Configuration{
+		Index: 1, Target: 3, Members: []codec.Member{{RaftID: 1, Peer: "peer1", Role: codec.RoleVoter}},
+		Log: codec.LogIDOf(n.nodes[1].log.tail[0].Data),
+	}, s.Config)
 }
 
 func TestThreeVotersAndDeadLeader(t *testing.T) {

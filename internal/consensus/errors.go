@@ -15,6 +15,9 @@ var (
 	// ErrNoQuorum: the leader holds MaxUncommitted bytes that it cannot commit.
 	// Nothing happened.
 	ErrNoQuorum = errors.New("no quorum: too much waits to be committed")
+	// ErrMajority: the member is the only voter of its group, so that nothing has
+	// to be recovered.
+	ErrMajority = errors.New("this member is the only voter of its group: it is a majority by itself")
 	// ErrNothingHeld: StepHeld without a held MsgSnap.
 	ErrNothingHeld = errors.New("no snapshot is held")
 )
