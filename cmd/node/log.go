@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/logmesh/logmesh"
+	"github.com/logmesh/logmesh/actors"
 	"github.com/logmesh/logmesh/codec"
 	"github.com/logmesh/logmesh/internal/ledger"
 )
@@ -78,6 +79,9 @@ func (a *app) logStat() *cobra.Command {
 		row("raft id", "%v", st.RaftID)
 		row("group", "%v", st.Group)
 		row("log", "%v", st.LogID)
+		for _, r := range st.Before {
+			row("", "%v until the recovery at index %d", r.Log, r.Index)
+		}
 		row("blocks", "%d, up to index %d, root %v", st.Head.Blocks, st.Head.Last, st.Head.Root)
 		row("files", "%s MB", megabytes(st.Bytes))
 		row("members", "%d, of them %d voters", len(st.Config.Members), st.Config.Voters())
@@ -100,7 +104,7 @@ func (a *app) logVerify() *cobra.Command {
 		Long: "Read everything and list each damage, with the index where it starts. Fails if there is any.",
 	}, func(dir string) error {
 		found := 0
-		err := ledger.Verify(vfs.Default, dir, func(d *ledger.DamageError) {
+		err := ledger.Verify(vfs.Default, dir, actors.Fold, func(d *ledger.DamageError) {
 			found++
 			_, _ = fmt.Fprintln(a.out, d) // the exit status counts
 		})

@@ -12,7 +12,8 @@ import (
 
 // Adopt makes the raft view jump to s, the end of a block of the synced view. It
 // is durable when Adopt returns. A term other than s's there, or, if ids is not
-// nil, a configuration there of other members, is a *DivergenceError and changes
+// nil, a configuration there of other members, is a *DivergenceError, a
+// configuration of another log that holds this node a *LogIDError, and changes
 // nothing; s beyond the synced view is codec.ErrUnavailable. At or below the
 // commit index there is nothing to adopt: only the checks are made.
 //
@@ -64,7 +65,8 @@ func (l *Ledger) adopt(s codec.Cursor, ids []codec.RaftID) error {
 	next := adopted(&l.raft, s)
 	next.blocks, next.config, next.sealedConfig = blocks, config, config
 	b := l.store.db.NewBatch()
-	if err := l.putAdopt(b, &next); err != nil {
+	id, err := l.putMembership(b, config)
+	if err = errors.Join(err, l.putAdopt(b, &next)); err != nil {
 		return errors.Join(err, b.Close())
 	}
 	if err := l.commit(b, true); err != nil {
@@ -72,7 +74,7 @@ func (l *Ledger) adopt(s codec.Cursor, ids []codec.RaftID) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.raft = next
+	l.raft, l.logID = next, id
 	return nil
 }
 
@@ -97,6 +99,11 @@ func (l *Ledger) checkAdopt(s codec.Cursor, ids []codec.RaftID) (blocks uint64, 
 	}
 	if c, err = l.store.configAt(number + 1); err != nil {
 		return 0, c, err
+	}
+	if !l.raft.exists || s.Index > l.raft.hard.Commit { // below, we may have been a member of a log that ended
+		if err := l.checkMembership(c); err != nil {
+			return 0, c, err
+		}
 	}
 	if ours := idsOf(c); ids != nil && !slices.Equal(ours, slices.Sorted(slices.Values(ids))) {
 		return 0, c, &DivergenceError{What: "configuration", Index: s.Index, Ours: fmt.Sprint(ours), Theirs: fmt.Sprint(ids)}

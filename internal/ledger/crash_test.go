@@ -389,7 +389,7 @@ func TestFlippedBitInNewLog(t *testing.T) {
 	require.ErrorContains(t, err, "index 16")
 
 	var told []*DamageError
-	require.NoError(t, Verify(crashed, "/data/group", func(d *DamageError) { told = append(told, d) }))
+	require.NoError(t, Verify(crashed, "/data/group", testFold, func(d *DamageError) { told = append(told, d) }))
 	require.Len(t, told, 1)
 	require.Equal(t, damage.Index, told[0].Index)
 }

@@ -30,7 +30,7 @@
 //	Found           entry 1, hard state, bounds, raft-applied, log id     yes
 //	OpenEmpty       bounds [1, 0], hard state, raft-applied               yes
 //	Save            tail records at and above the first new index go;     if asked
-//	                entries; hard state; with entry 1 the log id
+//	                entries; hard state
 //	Seal            block, leaf and tree nodes, place, head, the          no
 //	                configuration if it changed (unless catch-up stored
 //	                them); its tail records go; bounds; hard state with
@@ -38,11 +38,23 @@
 //	Release         blocks with all that belongs to them, head            yes
 //	Drop            the same goes; head                                   yes
 //	Adopt           bounds, raft-applied with its configuration, hard     yes
-//	                state; tail records go, see Adopt
+//	                state; tail records go, see Adopt; log id when learned
+//	Recover         as Adopt if blocks are ahead; entries; hard state;    yes
+//	                raft-applied with its configuration; log id
 //	MoveHorizon     bounds                                                no
-//	SetRaftApplied  index and configuration                               no
+//	SetRaftApplied  index and configuration; log id when learned          no
 //	SetLogID        log id                                                yes
 //	SetRemoved      index of the entry that removed this node             yes
+//
+// # The log id
+//
+// A log begins with a founding or, when a group lost its majority for good, with a
+// recovery; its id is a hash of that entry. Members bond by log id, so a ledger
+// must not name one and hold another. On the way through the log a joiner passes
+// the logs that recoveries ended, with other ids; and whether what it fetches will
+// lead to the log it was told is not to be seen before the recovery. So the two are
+// compared where it counts: in the configuration, once applied, that has this node
+// as a member. Only then can it vote.
 //
 // # Why a crash loses nothing that was promised
 //

@@ -30,6 +30,10 @@ func (e *ForeignError) Error() string {
 	return fmt.Sprintf("this directory belongs to %s %s, not to %s", e.Field, e.Stored, e.Given)
 }
 
+// ErrNotAdopted: the ledger holds blocks that a joiner fetched, and Raft never
+// took them over.
+var ErrNotAdopted = errors.New("this node was still catching up with its group for the first time: what it fetched was never compared with the leader's log")
+
 // LogIDError says that the ledger holds one log and was shown another.
 type LogIDError struct{ Stored, Given codec.LogID }
 

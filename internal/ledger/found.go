@@ -47,10 +47,8 @@ func (l *Ledger) begin(first *codec.Entry) error {
 	id := l.LogID()
 	b := l.store.db.NewBatch()
 	if first != nil {
-		if id, err = l.putFirst(b, *first); err != nil {
-			return errors.Join(err, b.Close())
-		}
-		if err := setEntry(b, *first); err != nil {
+		id = codec.LogIDOf(first.Data)
+		if err := errors.Join(l.putLogID(b, id), setEntry(b, *first)); err != nil {
 			return errors.Join(err, b.Close())
 		}
 		view.hard = codec.HardState{Term: first.Term, Commit: 1}

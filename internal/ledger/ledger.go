@@ -32,11 +32,15 @@ type Options struct {
 	Salt [16]byte
 	// Fold derives the configuration that a configuration entry makes. Without
 	// it configurations stay empty.
-	Fold func(codec.Configuration, codec.Entry) (codec.Configuration, error)
+	Fold Fold
 
 	HorizonBlocks int   // how many sealed blocks Raft still sees; default 128
 	Reserve       int64 // Full reports true below so many free bytes; default 64 MiB
 }
+
+// Fold derives the configuration that a configuration entry makes of the one
+// before it, from the log alone. An error says that the entry cannot stand there.
+type Fold func(codec.Configuration, codec.Entry) (codec.Configuration, error)
 
 func (o *Options) complete() error {
 	if o.Memory {
@@ -181,62 +185,4 @@ func (l *Ledger) commit(b *pebble.Batch, sync bool) error {
 		return err
 	}
 	return l.store.commit(b, sync)
-}
-
-// LogID is the id of the log that the ledger holds, or was told to hold; zero
-// until it is known.
-func (l *Ledger) LogID() codec.LogID {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.logID
-}
-
-// SetLogID stores the log id, durably. Another one than the stored one, or than
-// that of entry 1, is a *LogIDError.
-func (l *Ledger) SetLogID(id codec.LogID) error {
-	release, err := l.exclusive()
-	if err != nil {
-		return err
-	}
-	defer release()
-	if id.IsZero() {
-		return errors.New("ledger: a log id of zero")
-	}
-	b := l.store.db.NewBatch()
-	fresh, err := l.putLogID(b, id)
-	if err != nil || !fresh {
-		return errors.Join(err, b.Close())
-	}
-	if err := l.commit(b, true); err != nil {
-		return err
-	}
-	l.learn(id)
-	return nil
-}
-
-// putLogID adds the log id to b if none is stored; fresh tells so. The id is
-// known before entry 1 comes, or it is entry 1's.
-func (l *Ledger) putLogID(b *pebble.Batch, id codec.LogID) (fresh bool, err error) {
-	if stored := l.LogID(); stored == id {
-		return false, nil
-	} else if !stored.IsZero() {
-		return false, &LogIDError{Stored: stored, Given: id}
-	}
-	return true, set(b, single(prefixLog), append([]byte(nil), id[:]...))
-}
-
-// putFirst is putLogID for whoever writes entry 1; other entries pass.
-func (l *Ledger) putFirst(b *pebble.Batch, e codec.Entry) (id codec.LogID, err error) {
-	if e.Index != 1 {
-		return l.LogID(), nil
-	}
-	id = codec.LogIDOf(e.Data)
-	_, err = l.putLogID(b, id)
-	return id, err
-}
-
-func (l *Ledger) learn(id codec.LogID) {
-	l.mu.Lock()
-	l.logID = id
-	l.mu.Unlock()
 }

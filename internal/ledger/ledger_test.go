@@ -115,20 +115,11 @@ func TestLogID(t *testing.T) {
 	require.Equal(t, &LogIDError{Stored: id, Given: other}, wrong)
 	require.Equal(t, id, reopen(t, l).LogID())
 
-	blocks := encode(t, cut(entries(1, 9, 1)))
 	l = open(t, vfs.NewMem())
 	require.NoError(t, l.SetLogID(other))
 	l = reopen(t, l)
 	require.Equal(t, other, l.LogID())
-	require.ErrorAs(t, l.Release(0, blocks), &wrong, "entry 1 comes with the first block")
 	require.ErrorAs(t, l.Found(founding()), &wrong)
-	require.NoError(t, l.OpenEmpty())
-	require.ErrorAs(t, l.Save([]codec.Entry{founding()}, nil, true), &wrong, "entry 1 comes by Raft")
-	require.Zero(t, l.Head().Blocks)
-
-	l = open(t, vfs.NewMem())
-	require.NoError(t, l.Release(0, blocks))
-	require.Equal(t, id, l.LogID())
 }
 
 func TestBeginOnce(t *testing.T) {
@@ -469,11 +460,11 @@ func TestDamageIsNamed(t *testing.T) {
 			require.NoError(t, l.Close())
 			var told []*DamageError
 			tell := func(d *DamageError) { told = append(told, d) }
-			require.NoError(t, Verify(fs, "/data/group", tell))
+			require.NoError(t, Verify(fs, "/data/group", testFold, tell))
 			require.Empty(t, told)
 
 			raw(t, fs, func(db *pebble.DB) { require.NoError(t, c.change(db)) })
-			require.NoError(t, Verify(fs, "/data/group", tell))
+			require.NoError(t, Verify(fs, "/data/group", testFold, tell))
 			require.NotEmpty(t, told)
 			require.Contains(t, fmt.Sprint(told), c.says)
 

@@ -141,8 +141,10 @@ func (l *Ledger) loadViews() (err error) {
 	if l.synced, err = l.store.loadSynced(); err != nil {
 		return err
 	}
-	l.raft, err = l.store.loadRaft(l.synced)
-	return err
+	if l.raft, err = l.store.loadRaft(l.synced); err != nil {
+		return err
+	}
+	return checkLogID(l.logID, l.raftID, &l.raft)
 }
 
 func (s *store) logID() (id codec.LogID, err error) {

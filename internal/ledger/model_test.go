@@ -231,16 +231,46 @@ func (w *world) adopt() {
 	if s.exists && at.Index <= s.hard.Commit {
 		return
 	}
+	w.wrote(s.adopted(w.truth, at, n), true)
+}
+
+// adopted is s after an adoption at the end of n blocks of the truth.
+func (s state) adopted(truth []codec.Entry, at codec.Cursor, n int) state {
 	rest := []codec.Entry(nil)
 	if int(at.Index) <= len(s.log) && s.log[at.Index-1].Term == at.Term {
 		rest = s.log[at.Index:]
 	}
-	s.log = append(slices.Clone(w.truth[:at.Index]), rest...)
-	s.exists, s.prev, s.sealed, s.applied, s.config = true, at, n, at.Index, foldAll(w.truth[:at.Index])
+	s.log = append(slices.Clone(truth[:at.Index]), rest...)
+	s.exists, s.prev, s.sealed, s.applied, s.config = true, at, n, at.Index, foldAll(truth[:at.Index])
 	if at.Term > s.hard.Term {
 		s.hard.Term, s.hard.Vote = at.Term, 0
 	}
 	s.hard.Commit = at.Index
+	return s
+}
+
+// recover makes all that Raft holds decided, and goes on behind it.
+func (w *world) recover() {
+	s := w.now
+	if !s.exists || s.last() == 0 && s.synced == 0 {
+		return
+	}
+	if at := w.end(s.synced); at.Index > s.hard.Commit {
+		s = s.adopted(w.truth, at, s.synced)
+	}
+	last := s.log[len(s.log)-1]
+	term := max(last.Term, s.hard.Term) + 1
+	term += term % 2 // terms of the truth are even
+	e := conf(last.Index+1, term, fmt.Sprint("recover ", last.Index))
+	w.must(w.l.Recover([]codec.Entry{e}))
+	s.log = append(slices.Clone(s.log), e)
+	w.truth = slices.Clone(s.log)
+	w.blocks = cut(w.truth)
+	s.hard = codec.HardState{Term: term, Vote: own, Commit: e.Index}
+	s.applied, s.config = e.Index, foldAll(w.truth)
+	if w.l.LogID() != s.config.Log {
+		w.t.Fatalf("log %v, not %v", w.l.LogID(), s.config.Log)
+	}
 	w.wrote(s, true)
 }
 
@@ -387,6 +417,7 @@ func TestLedgerIsTheModel(t *testing.T) {
 			"adopt":   func(t *rapid.T) { w.adopt() },
 			"stop":    func(t *rapid.T) { w.stop() },
 			"crash":   func(t *rapid.T) { w.crash() },
+			"recover": func(t *rapid.T) { w.recover() },
 		})
 	})
 }

@@ -21,6 +21,7 @@ type Stats struct {
 	Peer   codec.PeerID
 	RaftID codec.RaftID
 	LogID  codec.LogID // zero: not known yet
+	Before []codec.Recovery
 
 	Head   codec.Head // of the blocks
 	Bytes  int64      // of the ledger's files
@@ -60,6 +61,11 @@ func openOffline(disk vfs.FS, dir string) (*offline, error) {
 	return &offline{store: s}, nil
 }
 
+// ledger is a Ledger of what was loaded, for reading.
+func (o *offline) ledger(fold Fold) *Ledger {
+	return &Ledger{opts: Options{Fold: fold}, store: o.store, raft: o.raft, synced: o.synced}
+}
+
 func (o *offline) load() (err error) {
 	if o.synced, err = o.loadSynced(); err != nil {
 		return err
@@ -89,6 +95,7 @@ func Stat(disk vfs.FS, dir string) (st Stats, err error) {
 	if st.Removed, err = o.removedAt(); err != nil {
 		return st, err
 	}
+	st.Before = o.ledger(nil).beforeLog(st.LogID)
 	st.Head, st.Config, st.Bytes = o.synced.head(), o.synced.config, o.diskBytes()
 	if v := &o.raft; v.exists {
 		st.RaftView, st.First, st.Last = true, v.prev.Index+1, v.last()
@@ -101,8 +108,10 @@ func Stat(disk vfs.FS, dir string) (st Stats, err error) {
 // Verify reads everything in the stopped ledger in dir and reports each damage
 // that it finds: records that are not what was written, blocks that do not match
 // the tree, a tree that does not match its head, views that do not fit together,
-// a database behind its clean stop. It fails only if it could not look.
-func Verify(disk vfs.FS, dir string, report func(*DamageError)) error {
+// a database behind its clean stop. With fold it derives every configuration from
+// the log again, and with them the log id, through every recovery. It fails only if
+// it could not look.
+func Verify(disk vfs.FS, dir string, fold Fold, report func(*DamageError)) error {
 	tell := func(err error) error {
 		var d *DamageError
 		if errors.As(err, &d) {
@@ -117,7 +126,12 @@ func Verify(disk vfs.FS, dir string, report func(*DamageError)) error {
 	}
 	defer func() { _ = o.abandon() }()
 	whole := true
-	for _, step := range []func() error{o.load, o.verifyRecords, func() error { return o.verifyBlocks(tell) }} {
+	chain := chain{fold: fold}
+	steps := []func() error{
+		o.load, o.verifyRecords,
+		func() error { return o.verifyBlocks(tell, &chain) }, func() error { return o.verifyEnd(&chain) },
+	}
+	for _, step := range steps {
 		if err := step(); err != nil {
 			whole = false
 			if err := tell(err); err != nil {
@@ -130,7 +144,7 @@ func Verify(disk vfs.FS, dir string, report func(*DamageError)) error {
 	}
 	stopped, clean, err := readMarker(disk, dir)
 	if err == nil && clean {
-		err = stopped.check((&Ledger{raft: o.raft, synced: o.synced}).stopped())
+		err = stopped.check(o.ledger(fold).stopped())
 	}
 	return tell(err)
 }
@@ -174,10 +188,10 @@ func (o *offline) verifyPrefix(prefix byte) (err error) {
 
 // verifyBlocks holds every block against its leaf, its place and the one before
 // it, and every node of the tree against the leaves.
-func (o *offline) verifyBlocks(tell func(error) error) error {
+func (o *offline) verifyBlocks(tell func(error) error, c *chain) error {
 	tree, prev, broken := codec.NewTree(), codec.Cursor{}, false
 	for n := uint64(0); n < o.synced.blocks; n++ {
-		end, err := o.verifyBlock(n, prev, tree)
+		end, err := o.verifyBlock(n, prev, tree, c)
 		prev = end
 		if err == nil {
 			continue
@@ -185,12 +199,14 @@ func (o *offline) verifyBlocks(tell func(error) error) error {
 		if err := tell(err); err != nil {
 			return err
 		}
-		broken = true
+		broken, c.fold = true, nil // the configurations cannot be derived any further
 		leaf, err := o.nodes([]codec.TreeNode{{Number: n}})
 		if err != nil {
 			return nil // told already, and without it the tree cannot go on
 		}
-		tree.Append(leaf[0], nil)
+		if tree.Size() == n {
+			tree.Append(leaf[0], nil)
+		}
 	}
 	if !broken && tree.Root() != o.synced.root {
 		return &DamageError{What: fmt.Sprintf("the root of %d blocks is %v, the head says %v", o.synced.blocks, tree.Root(), o.synced.root)}
@@ -198,7 +214,7 @@ func (o *offline) verifyBlocks(tell func(error) error) error {
 	return nil
 }
 
-func (o *offline) verifyBlock(n uint64, prev codec.Cursor, tree *codec.Tree) (codec.Cursor, error) {
+func (o *offline) verifyBlock(n uint64, prev codec.Cursor, tree *codec.Tree, c *chain) (codec.Cursor, error) {
 	where, err := o.span(n)
 	if err != nil {
 		return codec.Cursor{}, err
@@ -222,7 +238,17 @@ func (o *offline) verifyBlock(n uint64, prev codec.Cursor, tree *codec.Tree) (co
 	if prev.Index != 0 && (first.Index != prev.Index+1 || first.Term < prev.Term) {
 		return where.last, &DamageError{What: fmt.Sprintf("block %d begins at %v after %v", n, first.Cursor(), prev), Index: first.Index}
 	}
-	return last, o.verifyNodes(n, first.Index, codec.Leaf(data), tree)
+	if err := o.verifyNodes(n, first.Index, codec.Leaf(data), tree); err != nil {
+		return last, err
+	}
+	if err := c.add(es); err != nil {
+		return last, err
+	}
+	stored, err := o.configAt(n + 1)
+	if err != nil {
+		return last, err
+	}
+	return last, c.compare(fmt.Sprintf("the configuration after block %d", n), stored)
 }
 
 // verifyNodes appends a leaf to tree and holds the nodes that it completes

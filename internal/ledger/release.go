@@ -11,9 +11,8 @@ import (
 
 // Release appends blocks, of which the first has number first, to the synced
 // view. All of them are durable when it returns, or none is there: they are one
-// synced write. They must continue the log and follow the block rule; another log
-// is a *LogIDError. That they are the right ones is for the caller to have
-// proved.
+// synced write. They must continue the log and follow the block rule. That they
+// are the right ones is for the caller to have proved.
 func (l *Ledger) Release(first uint64, blocks [][]byte) error {
 	if len(blocks) == 0 {
 		return nil
@@ -22,10 +21,6 @@ func (l *Ledger) Release(first uint64, blocks [][]byte) error {
 		return err
 	}
 	defer l.leave()
-	if first == 0 { // entry 1 is in it, and tells the log id
-		l.raftMu.Lock()
-		defer l.raftMu.Unlock()
-	}
 	l.syncMu.Lock()
 	defer l.syncMu.Unlock()
 	if first != l.synced.blocks {
@@ -33,8 +28,7 @@ func (l *Ledger) Release(first uint64, blocks [][]byte) error {
 	}
 	b := l.store.db.NewBatch()
 	x := l.extend(b)
-	id, err := l.putRelease(x, blocks)
-	if err != nil {
+	if err := putRelease(x, blocks); err != nil {
 		return errors.Join(fmt.Errorf("ledger: release: %w", err), b.Close())
 	}
 	if err := l.commit(b, true); err != nil {
@@ -43,28 +37,20 @@ func (l *Ledger) Release(first uint64, blocks [][]byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.synced = x.view
-	if first == 0 {
-		l.logID = id
-	}
 	return nil
 }
 
-func (l *Ledger) putRelease(x *extension, blocks [][]byte) (id codec.LogID, err error) {
+func putRelease(x *extension, blocks [][]byte) error {
 	var block codec.Block
 	for _, data := range blocks {
 		if err := codec.DecodeBlock(data, &block); err != nil {
-			return id, fmt.Errorf("block %d: %w", x.view.blocks, err)
-		}
-		if x.view.blocks == 0 {
-			if id, err = l.putFirst(x.batch, block.Entries()[0]); err != nil {
-				return id, err
-			}
+			return fmt.Errorf("block %d: %w", x.view.blocks, err)
 		}
 		if err := x.add(data, codec.Leaf(data), block.Entries()); err != nil {
-			return id, err
+			return err
 		}
 	}
-	return id, x.finish()
+	return x.finish()
 }
 
 // Drop takes the synced view back to blocks blocks: the rest of a sync session

@@ -30,8 +30,7 @@ func (l *Ledger) Save(entries []codec.Entry, hard *codec.HardState, sync bool) e
 		return nil
 	}
 	b := l.store.db.NewBatch()
-	id, err := l.putSave(b, entries, hard)
-	if err != nil {
+	if err := l.putSave(b, entries, hard); err != nil {
 		return errors.Join(fmt.Errorf("ledger: save: %w", err), b.Close())
 	}
 	if err := l.commit(b, sync); err != nil {
@@ -39,7 +38,6 @@ func (l *Ledger) Save(entries []codec.Entry, hard *codec.HardState, sync bool) e
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.logID = id
 	v := &l.raft
 	if hard != nil {
 		v.hard = *hard
@@ -54,27 +52,23 @@ func (l *Ledger) Save(entries []codec.Entry, hard *codec.HardState, sync bool) e
 	return nil
 }
 
-func (l *Ledger) putSave(b *pebble.Batch, entries []codec.Entry, hard *codec.HardState) (id codec.LogID, err error) {
-	id = l.LogID()
+func (l *Ledger) putSave(b *pebble.Batch, entries []codec.Entry, hard *codec.HardState) error {
 	if len(entries) > 0 {
-		if id, err = l.putFirst(b, entries[0]); err != nil {
-			return id, err
-		}
 		for i := entries[len(entries)-1].Index + 1; i <= l.raft.last(); i++ {
 			if err := b.Delete(numbered(prefixEntry, i), nil); err != nil {
-				return id, err
+				return err
 			}
 		}
 	}
 	for _, e := range entries {
 		if err := setEntry(b, e); err != nil {
-			return id, err
+			return err
 		}
 	}
 	if hard != nil {
-		err = set(b, single(prefixHard), hardBody(*hard))
+		return set(b, single(prefixHard), hardBody(*hard))
 	}
-	return id, err
+	return nil
 }
 
 // setEntry adds the record of e to b without a copy between.
@@ -135,7 +129,8 @@ func (l *Ledger) checkEntries(entries []codec.Entry) error {
 
 // SetRaftApplied stores how far configuration entries were applied, and the
 // configuration there. It is not synced by itself: after a crash an older value
-// may be found, from which Raft applies the same entries again.
+// may be found, from which Raft applies the same entries again. A configuration of
+// another log that holds this node is a *LogIDError.
 func (l *Ledger) SetRaftApplied(i codec.Index, c codec.Configuration) error {
 	if err := l.enter(); err != nil {
 		return err
@@ -151,14 +146,15 @@ func (l *Ledger) SetRaftApplied(i codec.Index, c codec.Configuration) error {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	b := l.store.db.NewBatch()
-	if err := set(b, single(prefixApplied), body); err != nil {
+	id, err := l.putMembership(b, c)
+	if err = errors.Join(err, set(b, single(prefixApplied), body)); err != nil {
 		return errors.Join(err, b.Close())
 	}
 	if err := l.commit(b, false); err != nil {
 		return err
 	}
 	l.mu.Lock()
-	l.raft.applied, l.raft.config = i, c
+	l.raft.applied, l.raft.config, l.logID = i, c, id
 	l.mu.Unlock()
 	return nil
 }
