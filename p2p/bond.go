@@ -65,7 +65,9 @@ func (g *Group) askBond(s network.Stream, p peer.ID) error {
 		return fmt.Errorf("%w: it answered for another group", codec.ErrMessage)
 	}
 	x.listenerNonce = hello.Nonce
-	proof := codec.Proof{MAC: x.prove(g.key, sideDialer, ours), Log: ours.log, Machine: ours.machine, Version: ours.version}
+	proof := codec.Proof{
+		MAC: x.prove(g.key, sideDialer, ours), Log: ours.log, Machine: ours.machine, Version: ours.version, Before: ours.before,
+	}
 	if err := sendTo(s, &proof); err != nil {
 		return explain(err)
 	}
@@ -113,7 +115,11 @@ func refusedBy(m codec.Refuse, ours claims) error {
 	case "machine":
 		e.Ours = ours.machine
 	case "log":
-		e.Ours = ours.log.String()
+		theirs, err := codec.ParseHash(m.Ours)
+		if err != nil {
+			return fmt.Errorf("%w: refused because of log %w", codec.ErrMessage, err)
+		}
+		return ours.logDiffers(theirs, m.Ended)
 	case "version":
 		e.Ours = versionText(ours.version)
 	case "busy":
@@ -191,7 +197,7 @@ func (g *Group) answerBond(s network.Stream, p peer.ID, hello codec.Hello) error
 		_ = s.ResetWithError(codeProtocol)
 		return err
 	}
-	theirs := claims{log: m.Log, machine: m.Machine, version: m.Version}
+	theirs := claims{log: m.Log, machine: m.Machine, version: m.Version, before: m.Before}
 	if !x.proved(g.key, sideDialer, theirs, m.MAC) {
 		_ = s.ResetWithError(codeWrongKey)
 		err := g.bondFailed(p, ErrWrongKey)
@@ -202,7 +208,7 @@ func (g *Group) answerBond(s network.Stream, p peer.ID, hello codec.Hello) error
 	}
 	ours := g.claims()
 	if differs := ours.differs(theirs); differs != nil {
-		err := sendTo(s, &codec.Refuse{Field: differs.Field, Ours: differs.Ours, Theirs: differs.Theirs})
+		err := sendTo(s, &codec.Refuse{Field: differs.Field, Ours: differs.Ours, Theirs: differs.Theirs, Ended: differs.TheirsEnded})
 		_ = s.Close()
 		return errors.Join(g.bondFailed(p, differs), err)
 	}

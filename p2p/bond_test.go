@@ -64,6 +64,66 @@ func TestBondMatrix(t *testing.T) {
 	}
 }
 
+// A member that comes back with the log from before a recovery is refused, and
+// both sides say so, whichever of the two dials: where the recovery was, that the
+// directory is to be kept, and how the node comes back. Without a bond it neither
+// votes, nor is elected, nor serves a block: its streams are not served.
+func TestLogEndedByARecovery(t *testing.T) {
+	before := []codec.Recovery{{Log: logID(7), Index: 90}, {Log: logID(8), Index: 120}}
+	recovered := func(c *GroupConfig) {
+		c.Log = func() codec.LogID { return logID(9) }
+		c.Before = func() []codec.Recovery { return before }
+	}
+	returning := func(c *GroupConfig) { c.Log = func() codec.LogID { return logID(8) } }
+	unrelated := func(c *GroupConfig) { c.Log = func() codec.LogID { return logID(6) } }
+	why := func(m, other *member) *RefusedError {
+		m.until(t, "a refusal", func() bool { return len(m.refusals[other.id()]) > 0 })
+		var e *RefusedError
+		require.ErrorAs(t, see(m.recorder, func() error { return m.refusals[other.id()][0] }), &e)
+		require.Equal(t, "log", e.Field)
+		return e
+	}
+	check := func(group, old *member) {
+		e := why(old, group)
+		require.EqualValues(t, 120, e.OursEnded)
+		require.Zero(t, e.TheirsEnded)
+		require.Equal(t, logID(8).String(), e.Ours)
+		require.Equal(t, logID(9).String(), e.Theirs)
+		require.ErrorContains(t, e, "the group was recovered at index 120, without this node")
+		require.ErrorContains(t, e, "move the directory away and join again from an empty one")
+		e = why(group, old)
+		require.EqualValues(t, 120, e.TheirsEnded)
+		require.Zero(t, e.OursEnded)
+		require.ErrorContains(t, e, "theirs ended when this group was recovered at index 120")
+		for _, m := range []*member{group, old} {
+			require.Empty(t, m.group.Bonds())
+			require.Empty(t, m.events)
+		}
+		require.False(t, old.group.SendRaft(group.id(), 1, 2, &codec.RaftBatch{Messages: [][]byte{{1}}}, false))
+		_, err := old.group.OpenSync(t.Context(), group.id())
+		require.Error(t, err)
+		_, err = group.group.OpenSync(t.Context(), old.id())
+		require.Error(t, err, "nor is it asked for blocks")
+		require.Empty(t, see(group.recorder, func() []codec.Message { return group.raft }))
+	}
+	t.Run("the old one dials", func(t *testing.T) {
+		group := start(t, 1, recovered)
+		check(group, start(t, 2, returning, group))
+	})
+	t.Run("the group dials", func(t *testing.T) {
+		old := start(t, 1, returning)
+		check(start(t, 2, recovered, old), old)
+	})
+	t.Run("another founding", func(t *testing.T) {
+		group := start(t, 1, recovered)
+		other := start(t, 2, unrelated, group)
+		for _, e := range []*RefusedError{why(group, other), why(other, group)} {
+			require.Zero(t, e.OursEnded+e.TheirsEnded)
+			require.NotContains(t, e.Error(), "recovered")
+		}
+	})
+}
+
 func TestBondRefusesAnotherVersion(t *testing.T) {
 	a := start(t, 1, nil)
 	n := startNet(t, config(2, a.net.Addrs()...))

@@ -51,6 +51,10 @@ type GroupConfig struct {
 	// Log tells the log id, zero while it is unknown. It is called from any
 	// goroutine, often, and must not block.
 	Log func() codec.LogID
+	// Before tells which logs recoveries ended on the way to Log's, as far as it
+	// is known, so that a peer which still holds one of them is told. As Log; nil:
+	// none.
+	Before func() []codec.Recovery
 	// Role tells the own role for announcements, 0 while there is none. As Log.
 	Role func() codec.Role
 	// Handler is told what arrives.

@@ -47,6 +47,8 @@
 //	log id            32 bytes; zero: none known yet
 //	machine           the signature of the prover's machine
 //	version           8 bytes, big endian
+//	logs before       the dialer's proof only: for each recovery that ended a
+//	                  log, its id, 32 bytes, and the recovery's index, 8 bytes
 //
 // The first 16 bytes of a nonce name the incarnation of the sender's group: 12
 // that are made when it is opened, 4 that count its bonds with this peer that
@@ -58,7 +60,9 @@
 // unless another group uses it. A right one with another machine, version or log
 // gets a Refuse with both values. Either is told to the Handler once per peer
 // and reason, on both sides, and that peer is asked again only after 15 s to
-// 5 min. Log ids are compared where both sides know theirs; each RaftOpen and
+// 5 min. A node that comes back after its group was recovered without it holds a
+// log that ended; either side knows, from the logs before in Proof or from Refuse,
+// and both say so. Log ids are compared where both sides know theirs; each RaftOpen and
 // Open carries it anew, and Rebond looks again when our own becomes known.
 //
 // A bond ends with the last connection to the peer, when the peer says by a

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/logmesh/logmesh/codec"
 )
 
 // Errors that callers act on. Test for them with errors.Is.
@@ -28,10 +30,26 @@ type RefusedError struct {
 	Field  string
 	Ours   string
 	Theirs string
+
+	// With "log": the index of the recovery that ended our log, or theirs; 0: it
+	// is not known to have ended. A group that lost its majority for good was
+	// recovered there and goes on as the other log.
+	OursEnded, TheirsEnded codec.Index
 }
 
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("the %s differs: ours is %s, theirs is %s", e.Field, e.Ours, e.Theirs)
+	text := fmt.Sprintf("the %s differs: ours is %s, theirs is %s", e.Field, e.Ours, e.Theirs)
+	switch {
+	case e.OursEnded != 0:
+		text += fmt.Sprintf("; the group was recovered at index %d, without this node, and goes on as theirs. "+
+			"This node's directory holds the log from before, perhaps with entries that the recovered group does not have: keep it. "+
+			"To come back, move the directory away and join again from an empty one", e.OursEnded)
+	case e.TheirsEnded != 0:
+		text += fmt.Sprintf("; theirs ended when this group was recovered at index %d. "+
+			"That node's directory may hold entries that this group does not have: keep it. "+
+			"The node can join again from an empty directory", e.TheirsEnded)
+	}
+	return text
 }
 
 // The codes with which a stream of ours is reset, so that the other side knows

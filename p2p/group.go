@@ -108,7 +108,11 @@ func (g *Group) ID() codec.GroupID { return g.id }
 
 // claims is what we say about ourselves, now.
 func (g *Group) claims() claims {
-	return claims{log: g.cfg.Log(), machine: g.cfg.Machine, version: g.version}
+	c := claims{log: g.cfg.Log(), machine: g.cfg.Machine, version: g.version}
+	if g.cfg.Before != nil {
+		c.before = g.cfg.Before()
+	}
+	return c
 }
 
 // Bonds lists the peers with which a bond stands, sorted.

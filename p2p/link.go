@@ -233,10 +233,9 @@ func (g *Group) awaitBond(p peer.ID) *bond {
 // checkLog compares a log id that a bonded peer states with ours, and notes it.
 // If they differ the bond ends.
 func (g *Group) checkLog(p peer.ID, b *bond, theirs codec.LogID) bool {
-	ours := g.cfg.Log()
-	if logsDiffer(ours, theirs) {
+	if ours := g.claims(); logsDiffer(ours.log, theirs) {
 		g.unbond(p, b)
-		g.refuse(p, &RefusedError{Field: "log", Ours: ours.String(), Theirs: theirs.String()})
+		g.refuse(p, ours.logDiffers(theirs, 0))
 		return false
 	}
 	if !theirs.IsZero() {

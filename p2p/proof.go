@@ -36,6 +36,7 @@ type claims struct {
 	log     codec.LogID
 	machine string
 	version uint64
+	before  []codec.Recovery // the logs that ended on the way to log; a dialer's are told
 }
 
 // exchange is what both sides of one bond attempt see alike.
@@ -66,7 +67,17 @@ func (x *exchange) prove(key [32]byte, side byte, c claims) codec.Hash {
 	field(c.log[:])
 	field([]byte(c.machine))
 	field(binary.BigEndian.AppendUint64(nil, c.version))
+	if side == sideDialer {
+		field(recoveryBytes(c.before))
+	}
 	return codec.Hash(mac.Sum(nil))
+}
+
+func recoveryBytes(before []codec.Recovery) (out []byte) {
+	for _, r := range before {
+		out = binary.BigEndian.AppendUint64(append(out, r.Log[:]...), uint64(r.Index))
+	}
+	return out
 }
 
 // proved reports in constant time whether mac is that side's proof.
@@ -84,9 +95,21 @@ func (c claims) differs(theirs claims) *RefusedError {
 	case c.machine != theirs.machine:
 		return &RefusedError{Field: "machine", Ours: c.machine, Theirs: theirs.machine}
 	case logsDiffer(c.log, theirs.log):
-		return &RefusedError{Field: "log", Ours: c.log.String(), Theirs: theirs.log.String()}
+		return c.logDiffers(theirs.log, codec.Ended(theirs.before, c.log))
 	}
 	return nil
+}
+
+// logDiffers says why there is no bond with a peer of another log. ended is the
+// recovery that ended ours, as the peer told; 0: it told of none.
+func (c claims) logDiffers(theirs codec.LogID, ended codec.Index) *RefusedError {
+	e := &RefusedError{Field: "log", Ours: c.log.String(), Theirs: theirs.String()}
+	if at := codec.Ended(c.before, theirs); at != 0 {
+		e.TheirsEnded = at
+	} else {
+		e.OursEnded = ended
+	}
+	return e
 }
 
 func logsDiffer(a, b codec.LogID) bool { return !a.IsZero() && !b.IsZero() && a != b }
