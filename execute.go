@@ -21,8 +21,8 @@ type Result struct {
 //
 // Errors: *RejectedError if the machine refused it; *UnknownOutcomeError if ctx
 // ended, or the group forgot the client session, before the answer came;
-// ErrNoLeader if no leader took it before ctx ended, so that nothing happened;
-// ErrClosed, ErrRemoved.
+// ErrNoLeader if no leader took it before ctx ended, so that nothing happened, with
+// a *NoQuorumError if too many voters are away; ErrClosed, ErrRemoved.
 func (g *Group) Execute(ctx context.Context, command []byte) (Result, error) {
 	call, err := g.actors.Begin(command)
 	if err != nil {
@@ -67,9 +67,9 @@ func (g *Group) await(ctx context.Context, call *actors.Call) (Result, error) {
 	case errors.As(o.Err, &refused) && !refused.Maybe:
 		return Result{}, translate(o.Err)
 	case err != nil && maybe:
-		return Result{}, &UnknownOutcomeError{Cause: err}
+		return Result{}, &UnknownOutcomeError{Cause: g.lacking(err)}
 	case err != nil:
-		return Result{}, fmt.Errorf("%w: %w", ErrNoLeader, err)
+		return Result{}, fmt.Errorf("%w: %w", ErrNoLeader, g.lacking(err))
 	case errors.Is(o.Err, actors.ErrExpired):
 		return Result{}, &UnknownOutcomeError{Cause: ErrSessionExpired}
 	case o.Err != nil:

@@ -32,7 +32,7 @@ type Group struct {
 	closeErr error
 
 	mu      sync.Mutex
-	refused map[codec.PeerID]string // why peers are not bonded
+	refused map[codec.PeerID]error // why peers are not bonded
 }
 
 // foundingLook is how long a founder looks for a group that exists already.
@@ -62,7 +62,7 @@ func (n *Node) Join(ctx context.Context, cfg GroupConfig, m machine.Machine) (*G
 }
 
 func (n *Node) join(ctx context.Context, cfg GroupConfig, m machine.Machine) (*Group, error) {
-	g := &Group{node: n, cfg: cfg, machine: m.Signature(), opened: make(chan struct{}), done: make(chan struct{}), refused: map[codec.PeerID]string{}}
+	g := &Group{node: n, cfg: cfg, machine: m.Signature(), opened: make(chan struct{}), done: make(chan struct{}), refused: map[codec.PeerID]error{}}
 	if err := g.openLedger(); err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (n *Node) join(ctx context.Context, cfg GroupConfig, m machine.Machine) (*G
 	h := &handler{Group: g.actors, owner: g, founded: make(chan codec.LogID, 1)}
 	var err error
 	g.net, err = n.net.OpenGroup(p2p.GroupConfig{
-		Name: cfg.Name, Key: cfg.Key, Machine: g.machine, Log: g.ledger.LogID, Role: g.announcedRole, Handler: h,
+		Name: cfg.Name, Key: cfg.Key, Machine: g.machine, Log: g.ledger.LogID, Before: g.ledger.Before, Role: g.announcedRole, Handler: h,
 	})
 	if err != nil {
 		return nil, errors.Join(err, g.ledger.Close())
@@ -97,7 +97,7 @@ func (g *Group) dir() string {
 	if g.node.cfg.Data == "" {
 		return ""
 	}
-	return filepath.Join(g.node.cfg.Data, groupsDir, url.PathEscape(g.cfg.Name))
+	return groupDir(g.node.cfg.Data, g.cfg.Name)
 }
 
 func (g *Group) openLedger() (err error) {
@@ -114,6 +114,11 @@ func (g *Group) openLedger() (err error) {
 		return errors.Join(&RemovedError{Index: at, Dir: opts.Dir}, g.ledger.Close())
 	}
 	return nil
+}
+
+// groupDir is where a node keeps a group's ledger.
+func groupDir(data, group string) string {
+	return filepath.Join(data, groupsDir, url.PathEscape(group))
 }
 
 // looking reports whether this node is about to found the group.
@@ -181,7 +186,7 @@ func (g *Group) refusedBy(peer codec.PeerID, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.refused) < maxRefused {
-		g.refused[peer] = err.Error()
+		g.refused[peer] = err
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/logmesh/logmesh/actors"
 	"github.com/logmesh/logmesh/codec"
 )
 
@@ -35,14 +36,15 @@ type Answer struct {
 }
 
 // Query asks the machine. Errors: the machine's; ErrNoLeader when a strong read
-// found no leader; ctx's; ErrClosed.
+// found no leader, with a *NoQuorumError if too many voters are away; ctx's;
+// ErrClosed.
 func (g *Group) Query(ctx context.Context, query []byte, at Read) (Answer, error) {
 	index := at.after
 	if !at.local {
 		var err error
 		index, err = g.actors.ReadIndex(ctx)
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("%w: %w", ErrNoLeader, err)
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, actors.ErrNoLeader) {
+			err = fmt.Errorf("%w: %w", ErrNoLeader, g.lacking(err))
 		}
 		if err != nil {
 			return Answer{}, g.why(err)

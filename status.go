@@ -57,6 +57,8 @@ type Status struct {
 	Bonds       []codec.PeerID `json:"bonds"` // peers that proved the group key, now connected
 	Alerts      []string       `json:"alerts"`
 
+	NoQuorum *NoQuorum `json:"no_quorum,omitempty"` // too few voters are reachable for writes and strong reads
+
 	Replay   *ReplayStatus `json:"replay,omitempty"`    // while PhaseReplaying
 	Sync     *SyncStatus   `json:"sync,omitempty"`      // while catching up
 	LastSync *SyncStatus   `json:"last_sync,omitempty"` // the last one that ended

@@ -10,6 +10,7 @@ import (
 	"github.com/logmesh/logmesh/codec"
 	"github.com/logmesh/logmesh/internal/catchup"
 	"github.com/logmesh/logmesh/internal/consensus"
+	"github.com/logmesh/logmesh/p2p"
 )
 
 // Status is one picture of the group as this node sees it now.
@@ -22,6 +23,7 @@ func (g *Group) Status() Status {
 		Digest: v.Digest, BlockDigest: v.Block.Digest, BlockEnd: v.BlockEnd,
 		Blocks: v.Head.Blocks, Root: v.Head.Root, Horizon: v.Horizon, DiskBytes: v.Disk, ServeRate: v.ServeRate,
 		ConfigIndex: v.Config.Index, Target: v.Config.Target, Bonds: v.Bonds, Members: g.members(v), Alerts: []string{},
+		NoQuorum: g.noQuorum(),
 	}
 	s.Phase, s.Role = g.phase(v), roleOf(v)
 	if err := g.Err(); err != nil {
@@ -39,7 +41,7 @@ func (g *Group) Status() Status {
 		}
 	}
 	s.Detail = g.detail(v, s)
-	s.Alerts = alerts(v, s)
+	s.Alerts = append(alerts(v, s), g.endedLog()...)
 	return s
 }
 
@@ -87,6 +89,8 @@ func (g *Group) detail(v actors.View, s Status) string {
 		return "asking to be added to the group"
 	case s.Phase == PhaseJoining:
 		return "asking peers what they have"
+	case s.Phase == PhaseOnline && s.NoQuorum != nil:
+		return "no quorum: writes and strong reads wait"
 	case s.Phase == PhaseOnline && s.Leader == "":
 		return "no leader: writes and strong reads wait"
 	}
@@ -97,14 +101,30 @@ func (g *Group) whyNoBond() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	reasons := make([]string, 0, len(g.refused))
-	for peer, why := range g.refused {
-		reasons = append(reasons, fmt.Sprintf("%s: %s", peer, why))
+	for _, err := range g.refused {
+		reasons = append(reasons, err.Error())
 	}
 	if len(reasons) == 0 {
 		return "no peer of the group answers yet"
 	}
 	slices.Sort(reasons)
 	return reasons[0]
+}
+
+// endedLog tells, once, that the group was recovered without this node. That a
+// peer of ours holds such a log is its trouble: the log tells it here.
+func (g *Group) endedLog() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var out []string
+	for _, err := range g.refused {
+		var e *p2p.RefusedError
+		if errors.As(err, &e) && e.OursEnded != 0 {
+			out = append(out, fmt.Sprintf("the group was recovered at index %d, without this node: %v", e.OursEnded, err))
+		}
+	}
+	slices.Sort(out)
+	return out[:min(len(out), 1)]
 }
 
 func (g *Group) members(v actors.View) []MemberStatus {
@@ -185,7 +205,10 @@ func alerts(v actors.View, s Status) []string {
 	if v.Full {
 		out = append(out, "disk full: nothing is acknowledged here until space is freed")
 	}
-	if v.Open && v.Member && s.Leader == "" {
+	switch {
+	case s.NoQuorum != nil:
+		out = append(out, s.NoQuorum.String())
+	case v.Open && v.Member && s.Leader == "":
 		out = append(out, "no leader")
 	}
 	for _, m := range s.Members {

@@ -105,6 +105,7 @@ type raftActor struct {
 	known      codec.Index // configuration that the network was told
 	wasMember  bool        // Raft's configuration has had us since it was opened
 	isGone     bool        // this node was removed
+	lost       *NoQuorum   // nil: a majority of the voters is reachable
 }
 
 func (r *raftActor) Receive(ctx actor.Context) {
@@ -219,6 +220,7 @@ func (r *raftActor) tick(ctx actor.Context) {
 	r.progress()
 	r.keepJoining(ctx)
 	r.lookForLeader(ctx)
+	r.lookForQuorum()
 	r.publish()
 }
 

@@ -15,6 +15,8 @@ type consensusView struct {
 	member bool
 	said   map[codec.RaftID]Said // by other members, of themselves
 	role   codec.Role
+
+	noQuorum *NoQuorum // nil: there is one, as far as is known
 }
 
 // progress tells the other members, each second, how far we are: the leader acts
@@ -80,6 +82,9 @@ func (r *raftActor) publish() {
 		v.leader = r.leaderPeer()
 		if v.lead {
 			v.leader = r.self
+		}
+		if v.lead || v.leader == "" {
+			v.noQuorum = r.lost
 		}
 	}
 	if m, ok := v.config.Member(r.ledger.RaftID()); ok {

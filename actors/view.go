@@ -14,6 +14,7 @@ type View struct {
 	Lead      bool
 	Leader    codec.PeerID
 	Member    bool // the configuration has this node
+	NoQuorum  *NoQuorum
 	Role      codec.Role
 	Raft      consensus.Status
 	Config    codec.Configuration
@@ -82,7 +83,7 @@ func (g *Group) View() View {
 	}
 	if c := g.view(); c != nil {
 		v.Open, v.Lead, v.Leader, v.Member, v.Role = c.open, c.lead, c.leader, c.member, c.role
-		v.Raft, v.Config, v.Said = c.status, c.config, c.said
+		v.Raft, v.Config, v.Said, v.NoQuorum = c.status, c.config, c.said, c.noQuorum
 	}
 	if r := g.replayer.view.Load(); r != nil {
 		v.Applied, v.Target, v.Digest, v.Block, v.BlockEnd = r.applied, r.target, r.digest, r.block, r.blockEnd

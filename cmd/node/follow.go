@@ -54,6 +54,9 @@ func (f *follower) see(st logmesh.Status, now time.Time) {
 		if strings.Contains(state, "key differs") {
 			f.app.say("  is it the key file of this group? compare it with the other members'")
 		}
+		if strings.HasPrefix(state, "no quorum") {
+			f.app.say("  local reads go on; if a majority is lost for good, see docs/recovery.md")
+		}
 	case state == f.said && progress != "" && now.Sub(f.moved) >= progressEvery:
 		f.app.say("  %s", progress)
 		f.moved = now

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/logmesh/logmesh"
+	"github.com/logmesh/logmesh/codec"
 )
 
 // A start is told in few lines: what passes in less than a second is not, and a
@@ -35,6 +36,12 @@ func TestFollower(t *testing.T) {
 		{logmesh.Status{Phase: logmesh.PhaseOnline}, 500, ""},
 		{online, 500, ""},
 		{logmesh.Status{Phase: logmesh.PhaseOnline}, 2000, "no leader\n"},
+		{
+			logmesh.Status{Phase: logmesh.PhaseOnline, NoQuorum: &logmesh.NoQuorum{Reachable: 1, Voters: 3, Missing: []codec.PeerID{"y", "z"}}},
+			2000,
+			"no quorum: 1 of 3 voters reachable (missing: y, z; since 0001-01-01 00:00:00)\n" +
+				"  local reads go on; if a majority is lost for good, see docs/recovery.md\n",
+		},
 		{logmesh.Status{Phase: logmesh.PhaseOnline, Leader: "x", Role: "leader"}, 300, "online, and leads\n"},
 	} {
 		out.Reset()

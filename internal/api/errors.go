@@ -71,6 +71,7 @@ func asError(err error) *Error {
 	var unknown *logmesh.UnknownOutcomeError
 	var rejected *logmesh.RejectedError
 	var refused *logmesh.RefusedError
+	var lacking *logmesh.NoQuorumError
 	switch {
 	case errors.As(err, &coded):
 		return coded
@@ -80,6 +81,8 @@ func asError(err error) *Error {
 		return fail(CodeRejected, "", "%v", err)
 	case errors.As(err, &refused):
 		return fail(CodeRefused, "", "%v", err)
+	case errors.As(err, &lacking):
+		return fail(CodeNoLeader, "nothing was changed; start the missing voters, and it goes on; if a majority is lost for good, see docs/recovery.md and `logmesh recover --help`", "%v", err)
 	case errors.Is(err, logmesh.ErrNoLeader):
 		return fail(CodeNoLeader, "nothing was changed; see who is missing in `logmesh status`, or try again in a few seconds", "%v", err)
 	case errors.Is(err, logmesh.ErrRemoved), errors.Is(err, logmesh.ErrClosed):

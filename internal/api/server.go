@@ -169,6 +169,8 @@ func NotReady(st logmesh.Status) string {
 		return string(st.Phase) + ": " + st.Detail
 	case st.Phase != logmesh.PhaseOnline:
 		return string(st.Phase)
+	case st.NoQuorum != nil:
+		return st.NoQuorum.String()
 	case st.Leader == "":
 		return "no leader"
 	}

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/logmesh/logmesh"
+	"github.com/logmesh/logmesh/codec"
 	"github.com/logmesh/logmesh/internal/api"
 	"github.com/logmesh/logmesh/internal/api/apitest"
 )
@@ -240,6 +241,10 @@ func TestReadiness(t *testing.T) {
 	}{
 		{logmesh.Status{Phase: logmesh.PhaseOnline, Leader: "x"}, "ok"},
 		{logmesh.Status{Phase: logmesh.PhaseOnline}, "no leader"},
+		{
+			logmesh.Status{Phase: logmesh.PhaseOnline, NoQuorum: &logmesh.NoQuorum{Reachable: 1, Voters: 3, Missing: []codec.PeerID{"b", "c"}, Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}},
+			"no quorum: 1 of 3 voters reachable (missing: b, c; since 2026-01-02 03:04:05)",
+		},
 		{logmesh.Status{Phase: logmesh.PhaseCatchingUp, Leader: "x", Detail: "3 of 9 blocks"}, "catching up: 3 of 9 blocks"},
 		{logmesh.Status{Phase: logmesh.PhaseJoining}, "joining"},
 		{logmesh.Status{Phase: logmesh.PhaseStopped, Error: "panic at 7"}, "stopped: panic at 7"},
