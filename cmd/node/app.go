@@ -85,7 +85,10 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	cmd.SetFlagErrorFunc(flagError)
-	cmd.AddCommand(a.runCommand(), a.statusCommand(), a.membersCommand(), a.leaveCommand(), a.kvCommand(), a.keyCommand(), a.ticketCommand(), a.tuneCommand(), a.logCommand(), a.versionCommand())
+	cmd.AddCommand(
+		a.runCommand(), a.statusCommand(), a.membersCommand(), a.leaveCommand(), a.kvCommand(), a.keyCommand(),
+		a.ticketCommand(), a.tuneCommand(), a.logCommand(), a.recoverCommand(), a.versionCommand(),
+	)
 	parent(cmd)
 	return cmd
 }
