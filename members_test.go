@@ -189,7 +189,7 @@ func TestObserverIsNotPromoted(t *testing.T) {
 	require.Contains(t, refused.Reason, "observer")
 	require.NoError(t, n.Close())
 
-	n, g = start(codec.RoleVoter)
+	n, _ = start(codec.RoleVoter)
 	c.voters(2)
 	require.NoError(t, n.Close())
 	_, g = start(codec.RoleObserver)

@@ -26,7 +26,7 @@ func TestWrongKey(t *testing.T) {
 	st := stranger.until("knows why it is out", func(st logmesh.Status) bool { return strings.Contains(st.Detail, keyDiffers) })
 	require.Equal(t, logmesh.PhaseJoining, st.Phase)
 	eventually(t, func() bool {
-		return strings.Contains(stranger.said(), "joining: "+members[0].ready.ID) || strings.Contains(stranger.said(), "joining: "+members[1].ready.ID)
+		return strings.Contains(stranger.said(), "joining: peer "+members[0].ready.ID) || strings.Contains(stranger.said(), "joining: peer "+members[1].ready.ID)
 	},
 		"the stranger says on its own output which peer refuses it")
 	require.Contains(t, stranger.said(), "is it the key file of this group?")
