@@ -122,6 +122,8 @@ func TestLeftForGood(t *testing.T) {
 	c.nodes[leaver] = nil
 	c.refusedToStart(leaver)
 	c.group[leaver] = nil
+	_, err := logmesh.Recover(logmesh.RecoverConfig{Data: c.data(leaver)})
+	require.ErrorIs(t, err, logmesh.ErrRemoved, "nor can a group be recovered from it")
 	last := c.put(c.leader(), "alone", "x")
 	c.agree(last.Index)
 }

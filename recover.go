@@ -111,6 +111,9 @@ func planRecovery(cfg RecoverConfig) (r Recovery, st ledger.Stats, err error) {
 	if err != nil {
 		return r, st, cfg.explain(err)
 	}
+	if st.Removed != 0 {
+		return r, st, fmt.Errorf("take the directory of a member: %w", &RemovedError{Index: st.Removed, Dir: dir})
+	}
 	end, err := ledger.ReadEnd(vfs.Default, dir, actors.Fold)
 	if err == nil {
 		_, _, err = consensus.Recovery(survivor(st, end, false))
