@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -67,6 +68,14 @@ func TestCrashAroundEachWrite(t *testing.T) {
 			return l.Save(entries(9, 12, 2), &codec.HardState{Term: 2, Commit: 8}, false)
 		}},
 		{"seal", false, begun(5), func(l *Ledger) error { _, err := l.Seal(5); return err }},
+		{
+			"seal ahead of the saved commit index", false, func(t *testing.T, l *Ledger) {
+				begun(5)(t, l)
+				_, err := l.Seal(5)
+				require.NoError(t, err)
+			},
+			func(l *Ledger) error { _, err := l.Seal(8); return err },
+		},
 		{"release", true, begun(2), func(l *Ledger) error { return l.Release(0, blocks[:5]) }},
 		{"drop", true, released(blocks), func(l *Ledger) error { return l.Drop(2) }},
 		{"adoption", true, released(blocks), func(l *Ledger) error { _, err := l.AdoptHead(); return err }},
@@ -203,35 +212,55 @@ func TestFailedFlush(t *testing.T) {
 	require.GreaterOrEqual(t, open(t, disk).LastIndex(), acknowledged)
 }
 
-// Any write that fails while a ledger is opened makes Open fail, and the next one
-// succeed.
+// Any write that fails while a ledger is opened or made lets Open fail, and the
+// next one succeed.
 func TestFailedOpen(t *testing.T) {
-	disk := vfs.NewMem()
-	require.NoError(t, founded(t, disk, 5).Close())
-	for n := 0; ; n++ {
-		var left atomic.Int64 // Pebble's goroutines write too
-		left.Store(int64(n))
-		fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpRemove || op.Kind == errorfs.OpFileClose {
-				return nil
+	for _, last := range []codec.Index{0, 5} {
+		t.Run(fmt.Sprint("with entries to ", last), func(t *testing.T) {
+			disk := vfs.NewMem()
+			if last > 0 {
+				require.NoError(t, founded(t, disk, last).Close())
 			}
-			if left.Add(-1) == -1 {
-				return errors.New("input/output error")
+			for n := 0; ; n++ {
+				if last == 0 {
+					disk = vfs.NewMem()
+				}
+				if openFailing(t, disk, n) {
+					require.Greater(t, n, 5)
+					break
+				}
+				require.Equal(t, last, reopenedLast(t, disk), "after failure %d", n)
 			}
-			return nil
-		}))
-		l, err := Open(testOptions(fs))
-		left.Store(-1)
-		if err == nil && l.Failed() == nil {
-			require.Greater(t, n, 5)
-			require.NoError(t, l.Close())
-			break
-		}
-		if err == nil { // Pebble's background work met it
-			_ = l.Close()
-		}
-		require.EqualValues(t, 5, reopenedLast(t, disk), "after failure %d: %v", n, err)
+		})
 	}
+}
+
+// openFailing opens the ledger on disk, lets change n of the disk fail, and reports
+// whether there were fewer.
+func openFailing(t *testing.T, disk vfs.FS, n int) bool {
+	t.Helper()
+	var left atomic.Int64 // Pebble's goroutines write too
+	left.Store(int64(n))
+	fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpRemove || op.Kind == errorfs.OpFileClose {
+			return nil
+		}
+		if left.Add(-1) == -1 {
+			return errors.New("input/output error")
+		}
+		return nil
+	}))
+	l, err := Open(testOptions(fs))
+	left.Store(-1)
+	if err != nil {
+		return false
+	}
+	failed := l.Failed() // Pebble's background work met it
+	closed := l.Close()
+	if failed == nil {
+		require.NoError(t, closed)
+	}
+	return failed == nil
 }
 
 func reopenedLast(t *testing.T, fs vfs.FS) codec.Index {
@@ -241,6 +270,86 @@ func reopenedLast(t *testing.T, fs vfs.FS) codec.Index {
 	last := l.LastIndex()
 	require.NoError(t, l.Close())
 	return last
+}
+
+// A directory that was made before a failure is made durable by the next Open, or a
+// crash would lose everything in it.
+func TestDirectoryOfAFailedOpen(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	_, err := Open(testOptions(errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSync {
+			return errors.New("input/output error")
+		}
+		return nil
+	}))))
+	require.Error(t, err)
+	_, err = disk.Stat("/data/group/pebble")
+	require.NoError(t, err)
+	founded(t, disk, 5)
+	require.EqualValues(t, 5, open(t, disk.CrashClone(vfs.CrashCloneCfg{})).LastIndex())
+}
+
+// What Pebble's pointers point to is durable before they are there.
+func TestPointersComeLast(t *testing.T) {
+	fresh := map[string]bool{} // names that were made since the directory was synced
+	var mu sync.Mutex
+	pointers := 0
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case op.Kind == errorfs.OpFileSync && op.Path == "/data/group/pebble":
+			clear(fresh)
+		case op.Kind == errorfs.OpCreate && strings.Contains(op.Path, "/"+pointer):
+			pointers++
+			if len(fresh) > 0 {
+				t.Errorf("%s is made before %v are durable", op.Path, fresh)
+			}
+		case op.Kind == errorfs.OpCreate && strings.Contains(op.Path, "/MANIFEST"):
+			fresh[op.Path] = true
+		}
+		return nil
+	}))
+	l := founded(t, fs, 5)
+	for range 3 {
+		l = reopen(t, l)
+	}
+	require.NoError(t, l.Close())
+	require.Greater(t, pointers, 4)
+}
+
+// Who reads does not wait for a sync, however long it takes (fault S7).
+func TestReadsDoNotWaitForASync(t *testing.T) {
+	var slow atomic.Bool
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		isSync := op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo
+		if isSync && strings.HasSuffix(op.Path, ".log") && slow.CompareAndSwap(true, false) {
+			close(begun)
+			<-goOn
+		}
+		return nil
+	}))
+	l := founded(t, fs, 5)
+	_, err := l.Seal(5)
+	require.NoError(t, err)
+	before := pictureOf(l)
+
+	slow.Store(true)
+	saved := make(chan error)
+	go func() { saved <- l.Save(entries(6, 6, 1), &codec.HardState{Term: 1, Commit: 6}, true) }()
+	<-begun
+	require.Equal(t, before, pictureOf(l), "not durable, not there")
+	require.Len(t, all(t, l), 5)
+	got, err := l.Read(1, 5, 1<<20)
+	require.NoError(t, err)
+	require.Len(t, got, 5)
+	_, err = l.Block(0)
+	require.NoError(t, err)
+	require.NoError(t, l.Failed())
+	close(goOn)
+	require.NoError(t, <-saved)
+	require.EqualValues(t, 6, l.LastIndex())
 }
 
 // Unsynced writes meet the failure later, in whichever form Pebble gives it;

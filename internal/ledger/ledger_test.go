@@ -147,6 +147,7 @@ func TestSaveRefuses(t *testing.T) {
 	for name, err := range map[string]error{
 		"a hole":                l.Save(entries(11, 11, 4), nil, true),
 		"over committed":        l.Save(entries(8, 9, 4), nil, true),
+		"a term not begun":      l.Save(entries(10, 10, 5), nil, true),
 		"falling term":          l.Save(entries(10, 10, 3), nil, true),
 		"term goes back":        l.Save(nil, &codec.HardState{Term: 3, Commit: 8}, true),
 		"commit goes back":      l.Save(nil, &codec.HardState{Term: 4, Vote: 1, Commit: 7}, true),

@@ -14,8 +14,9 @@ import (
 // the new hard state. With sync it is durable when Save returns, with all
 // earlier writes. The ledger keeps the entries' data.
 //
-// Raft never asks for what would lose a committed entry or go back in term, vote
-// or commit; if the caller does, it is an error and nothing changes.
+// Raft never asks for what would lose a committed entry, go back in term, vote or
+// commit, or hold an entry of a term that is not begun; if the caller does, it is an
+// error and nothing changes.
 func (l *Ledger) Save(entries []codec.Entry, hard *codec.HardState, sync bool) error {
 	if err := l.enter(); err != nil {
 		return err
@@ -86,24 +87,27 @@ func (l *Ledger) checkSave(entries []codec.Entry, hard *codec.HardState) error {
 	if !v.exists {
 		return ErrNoRaftView
 	}
-	last := v.last()
+	last, next, old := v.last(), v.hard, v.hard
+	if hard != nil {
+		next = *hard
+	}
 	if len(entries) > 0 {
 		if err := l.checkEntries(entries); err != nil {
 			return err
 		}
-		last = entries[len(entries)-1].Index
+		end := entries[len(entries)-1]
+		if end.Term > next.Term {
+			return fmt.Errorf("entry %v is of a later term than the hard state, %d", end.Cursor(), next.Term)
+		}
+		last = end.Index
 	}
-	if hard == nil {
-		return nil
-	}
-	old := v.hard
 	switch {
-	case hard.Term < old.Term || hard.Commit < old.Commit:
-		return fmt.Errorf("hard state %+v goes back behind %+v", *hard, old)
-	case hard.Term == old.Term && old.Vote != 0 && hard.Vote != old.Vote:
-		return fmt.Errorf("a second vote in term %d: for %v after %v", hard.Term, hard.Vote, old.Vote)
-	case hard.Commit > last:
-		return fmt.Errorf("commit index %d is above the last index %d", hard.Commit, last)
+	case next.Term < old.Term || next.Commit < old.Commit:
+		return fmt.Errorf("hard state %+v goes back behind %+v", next, old)
+	case next.Term == old.Term && old.Vote != 0 && next.Vote != old.Vote:
+		return fmt.Errorf("a second vote in term %d: for %v after %v", next.Term, next.Vote, old.Vote)
+	case next.Commit > last:
+		return fmt.Errorf("commit index %d is above the last index %d", next.Commit, last)
 	}
 	return nil
 }

@@ -34,6 +34,11 @@ const (
 func openStore(disk vfs.FS, dir string, log *slog.Logger, readOnly bool) (*store, error) {
 	w := &watch{}
 	s := &store{fs: freezing(disk, w), dir: dir, w: w, log: log}
+	if !readOnly {
+		if err := makeDir(disk, dir); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.takeLock(readOnly); err != nil {
 		return nil, err
 	}
@@ -48,8 +53,6 @@ func (s *store) takeLock(readOnly bool) error {
 		if _, err := s.fs.Stat(s.dir); err != nil {
 			return fmt.Errorf("no ledger in %s: %w", s.dir, err)
 		}
-	} else if err := errors.Join(makeDir(s.fs, s.dir), s.w.failure()); err != nil {
-		return err
 	}
 	lock, err := pebble.LockDirectory(s.dir, s.fs)
 	if err != nil {
@@ -128,7 +131,9 @@ func (l pebbleLogger) Fatalf(format string, args ...any) {
 
 // reopen closes the database and opens it again.
 func (s *store) reopen() error {
-	if err := s.db.Close(); err != nil {
+	err := s.db.Close()
+	s.db = nil
+	if err != nil {
 		return s.failed(err)
 	}
 	return s.openDB(false)
@@ -210,7 +215,12 @@ func (s *store) close() error {
 }
 
 // abandon closes the database as it is and unlocks the directory.
-func (s *store) abandon() error { return errors.Join(s.db.Close(), s.unlock()) }
+func (s *store) abandon() error {
+	if s.db == nil {
+		return s.unlock()
+	}
+	return errors.Join(s.db.Close(), s.unlock())
+}
 
 func (s *store) unlock() error { return s.lock.Close() }
 

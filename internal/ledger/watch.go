@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"os"
+	"strings"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -68,7 +69,17 @@ func (f frozenFS) made(name string, file vfs.File, err error) (vfs.File, error) 
 	return f.ghost.Create(name, vfs.WriteCategoryUnspecified)
 }
 
+// pointer is the prefix of the files whose names say which of Pebble's files are
+// current.
+const pointer = "marker."
+
+// Create makes what a pointer points to durable before the pointer. Pebble syncs
+// both names in one, and then only the order in which a file system keeps the names
+// of a directory stops a crash from leaving a pointer to nothing.
 func (f frozenFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(f.PathBase(name), pointer) && f.w.failure() == nil {
+		f.w.note(name, syncDir(f.FS, f.PathDir(name)))
+	}
 	if f.w.failure() != nil {
 		return f.made(name, nil, nil)
 	}
