@@ -2,6 +2,7 @@ package logmesh_test
 
 import (
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"testing"
 	"time"
@@ -16,7 +17,8 @@ import (
 // cluster is a group of nodes on disk in one process, which can be stopped and
 // started again.
 type cluster struct {
-	t     *testing.T
+	t     testing.TB
+	log   *slog.Logger
 	dir   string
 	key   []byte
 	nodes []*logmesh.Node
@@ -26,7 +28,12 @@ type cluster struct {
 
 func newCluster(t *testing.T, size int) *cluster {
 	t.Helper()
-	c := &cluster{t: t, dir: t.TempDir(), key: logmesh.NewKey()}
+	return newClusterIn(t, t.TempDir(), size, quiet(t))
+}
+
+func newClusterIn(t testing.TB, dir string, size int, log *slog.Logger) *cluster {
+	t.Helper()
+	c := &cluster{t: t, log: log, dir: dir, key: logmesh.NewKey()}
 	for i := range size {
 		c.nodes, c.group, c.addrs = append(c.nodes, nil), append(c.group, nil), append(c.addrs, "")
 		c.start(i)
@@ -56,7 +63,7 @@ func (c *cluster) open(i int) (*logmesh.Node, *logmesh.Group, error) {
 	cfg := logmesh.Config{
 		Data:   filepath.Join(c.dir, fmt.Sprint(i)),
 		Listen: []string{"/ip4/127.0.0.1/tcp/0"},
-		Logger: quiet(c.t).With("node", i),
+		Logger: c.log.With("node", i),
 	}
 	for j, a := range c.addrs {
 		if j != i && a != "" {

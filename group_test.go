@@ -28,7 +28,7 @@ func member(t *testing.T, key []byte, found bool, peers ...string) (*logmesh.Nod
 // quiet is a logger that writes into the test's output.
 func quiet(t *testing.T) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
 
-func testContext(t *testing.T) context.Context {
+func testContext(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	t.Cleanup(cancel)
