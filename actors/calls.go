@@ -9,7 +9,6 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/logmesh/logmesh/codec"
-	"github.com/logmesh/logmesh/internal/consensus"
 )
 
 // asked answers a call, at once or, for ReadIndex, when a quorum has confirmed
@@ -21,7 +20,7 @@ func (r *raftActor) asked(m asked) {
 	}
 	switch q := m.m.(type) {
 	case *codec.Propose:
-		m.reply <- r.propose(q)
+		r.propose(q, m.reply)
 	case *codec.ReadIndex:
 		r.readIndex(m.reply)
 	case *codec.Join:
@@ -49,28 +48,6 @@ func (r *raftActor) hint(a codec.Answer) codec.Answer {
 		a.Leader = r.leaderPeer()
 	}
 	return a
-}
-
-func (r *raftActor) propose(q *codec.Propose) codec.Answer {
-	for _, c := range q.Commands {
-		if _, err := codec.DecodeCommand(c); err != nil {
-			return codec.Answer{Status: codec.CallRefused, Reason: err.Error()}
-		}
-	}
-	if r.ledger.Full(r.clock.Now()) {
-		return codec.Answer{Status: codec.CallUnavailable, Reason: "the leader's disk is full"}
-	}
-	n, err := r.core.Propose(q.Commands)
-	a := codec.Answer{Status: codec.CallOK, Index: codec.Index(n)}
-	switch {
-	case errors.Is(err, consensus.ErrNotLeader):
-		a.Status = codec.CallNotLeader
-	case errors.Is(err, consensus.ErrNoQuorum):
-		a.Status = codec.CallNoQuorum
-	case err != nil:
-		a.Status, a.Reason = codec.CallRefused, err.Error()
-	}
-	return r.hint(a)
 }
 
 func (r *raftActor) readIndex(reply chan<- codec.Answer) {

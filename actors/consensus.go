@@ -20,7 +20,8 @@ const (
 	joinRetry     = 500 * time.Millisecond
 	syncRetry     = time.Second // after a sync session without which Raft cannot be opened failed
 	maxRoutes     = 1024
-	noLeaderTicks = 5 // elections without a leader after which peers are asked
+	noLeaderTicks = 5           // elections without a leader after which peers are asked
+	slowDisk      = time.Second // a sync longer than that, and a leader hands over
 )
 
 // Messages to consensus.
@@ -53,6 +54,8 @@ type (
 		m     codec.Message
 		reply chan<- codec.Answer
 	}
+	// saved says that the Ready which is with the saver is durable.
+	saved struct{}
 	// lookAtReady comes after every message that was in the mailbox before it.
 	lookAtReady struct{}
 	// syncAgain comes a while after a joiner's sync session failed.
@@ -76,6 +79,7 @@ type raftActor struct {
 	clock   Clock
 	log     *slog.Logger
 	replay  *actor.PID
+	saver   *actor.PID
 	replayV func() *replayView
 	credit  *atomic.Int64
 	coord   *actor.PID
@@ -91,6 +95,10 @@ type raftActor struct {
 	// owned by the actor
 	core       *consensus.Core
 	looking    bool
+	saving     *consensus.Ready // with the saver
+	savingFrom time.Time
+	told       codec.Index // replay may read up to here
+	proposals  []proposal  // for the next Ready
 	reads      map[uint64]chan<- codec.Answer
 	token      uint64
 	routes     map[codec.RaftID]codec.PeerID // who sent as this id, for ids outside the configuration
@@ -139,6 +147,9 @@ func (r *raftActor) Receive(ctx actor.Context) {
 		r.joined(m)
 	case handOver:
 		r.handOver()
+	case saved:
+		r.saved(ctx)
+		return
 	case lookAtReady:
 		r.looking = false
 		r.ready(ctx)
@@ -209,7 +220,7 @@ func (r *raftActor) tick(ctx actor.Context) {
 		r.core.Replaying(commit - min(v.applied, commit))
 	}
 	r.core.Tick()
-	if r.ledger.Full(r.clock.Now()) {
+	if r.ledger.Full(r.clock.Now()) || r.stalled() {
 		_ = r.core.HandOver() // nobody who could take it: reads go on here
 	}
 	if err := r.core.Failed(); err != nil {
@@ -222,6 +233,11 @@ func (r *raftActor) tick(ctx actor.Context) {
 	r.lookForLeader(ctx)
 	r.lookForQuorum()
 	r.publish()
+}
+
+// stalled reports whether the disk has not ended a sync for long.
+func (r *raftActor) stalled() bool {
+	return r.saving != nil && r.clock.Now().Sub(r.savingFrom) >= slowDisk
 }
 
 // bond tells the core that a member's connection came or went.

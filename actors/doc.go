@@ -5,7 +5,8 @@
 //
 //	actor        owns                            receives                              sends
 //	supervisor   the children, the group's end   failures                              —
-//	consensus    the Raft core, the raft view    ticks, Raft messages, calls           Raft messages; Committed to replay
+//	consensus    the Raft core, the raft view    ticks, Raft messages, calls, saved    Raft messages; Committed and Advance to replay; save to saver
+//	saver        the synced writes of a Ready    save                                  saved to consensus
 //	coordinator  a catchup.Plan per sync session offers, blocks, ends, wakes           Fetch, Extend, Trim, Cancel to fetchers; Release to storer; syncDone to consensus
 //	fetcher      the sync stream to one peer     Fetch …, frames of its stream         frames; blocks and ends to coordinator
 //	storer       writes to the synced view       Release                               Stored to coordinator; Advance to replay
@@ -16,12 +17,14 @@
 //
 // Messages between two actors arrive in the order in which they were sent;
 // nothing overtakes. Consensus handles every message that is already in its
-// mailbox before it looks at Ready, which is how proposals share one sync.
+// mailbox before it looks at Ready, and everything that comes while the saver
+// syncs one Ready waits for the next: that is how proposals share one sync.
 //
 // # Blocking
 //
-// consensus and storer block on the disk, replay on the user's machine. Nobody
-// waits for them inside an actor. Coordinator, fetcher and provider never
+// saver and storer wait for the disk's syncs, replay for the user's machine;
+// consensus writes to the ledger without a sync. Nobody waits for them inside an
+// actor. Coordinator, fetcher and provider never
 // block: streams are read and written by goroutines of their own.
 //
 // # Credit: what bounds each mailbox
@@ -32,6 +35,7 @@
 //	             the plan's byte window; one-shot offers: maxOffers, others are
 //	             dropped; bonds that come and go: not bounded here
 //	fetcher      frames: connTokens, then its reader waits; commands: those of the plan
+//	saver        one save: consensus holds the next Ready back
 //	storer       the plan's byte window
 //	replay       consensus sends entries only while less than replayCredit bytes
 //	             are on the way, else only the index up to which replay may read;

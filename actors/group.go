@@ -159,9 +159,10 @@ func (g *Group) spawn(ctx actor.Context) {
 		storer: g.storer, fail: g.fail, nonce: g.nonce,
 	}
 	g.coordinator = g.child(ctx, "coordinator", g.coord, actor.WithSupervisor(supervision{fail: g.fail, gone: g.fetcherGone}))
+	saver := g.child(ctx, "saver", &saver{ledger: g.cfg.Ledger, fail: g.fail})
 	g.raft = &raftActor{
 		self: g.cfg.Self, role: g.cfg.Role, addrs: g.cfg.Addrs, ledger: g.cfg.Ledger, network: g.network, clock: g.cfg.Clock,
-		log: g.log, replay: g.replay, replayV: g.replayer.view.Load, credit: &g.replayer.credit, coord: g.coordinator,
+		log: g.log, replay: g.replay, saver: saver, replayV: g.replayer.view.Load, credit: &g.replayer.credit, coord: g.coordinator,
 		fail: g.fail, tickD: g.cfg.Tick, dead: g.cfg.ReplaceDead, ctx: g.ctx, onView: g.leaderChanged,
 	}
 	g.consensus = g.child(ctx, "consensus", g.raft)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,18 +38,9 @@ func newLone(t *testing.T, founded bool, net *fakeNetwork) *lone {
 func newLoneOn(t *testing.T, l *ledger.Ledger, net *fakeNetwork) *lone {
 	t.Helper()
 	x := &lone{t: t, net: net, machine: &sumMachine{}}
-	random := byte(0)
-	var mu sync.Mutex
 	x.Group = New(Config{
 		Self: self, Group: testGroup, Ledger: l, Machine: x.machine, Role: codec.RoleVoter, Addrs: func() []string { return nil },
-		Random: func(b []byte) {
-			mu.Lock()
-			defer mu.Unlock()
-			random++
-			for i := range b {
-				b[i] = random
-			}
-		},
+		Random: counting(0),
 		Logger: x.logs.logger(),
 	})
 	x.Start(net)
@@ -58,6 +50,18 @@ func newLoneOn(t *testing.T, l *ledger.Ledger, net *fakeNetwork) *lone {
 		time.Sleep(2 * time.Millisecond) // in a bubble: for the library's goroutine after a dead letter
 	})
 	return x
+}
+
+// counting fills with bytes that never repeat: its own number and how often it was
+// called.
+func counting(number byte) func([]byte) {
+	var calls atomic.Uint64
+	return func(b []byte) {
+		n := calls.Add(1)
+		for i := range b {
+			b[i] = number ^ byte(n>>(8*(i%8)))
+		}
+	}
 }
 
 func (x *lone) context() context.Context {

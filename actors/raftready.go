@@ -31,16 +31,48 @@ func (r *raftActor) raftIn(m raftIn) {
 	}
 }
 
-// ready does what the core asks for, in the order that durability needs.
+// ready proposes what waits and does what the core asks for, in the order that
+// durability needs: first what waits for no save, also while the saver has the last
+// Ready.
 func (r *raftActor) ready(ctx actor.Context) {
 	if r.core == nil {
 		return
 	}
-	rd, ok := r.core.Ready()
-	if !ok {
+	r.proposeAll()
+	if rd, ok := r.core.Early(); ok {
+		r.give(ctx, rd)
+		r.publish()
+	}
+	if r.saving != nil {
 		return
 	}
-	if err := r.handle(ctx, rd); err != nil {
+	rd, ok := r.core.Ready()
+	switch {
+	case !ok:
+	case rd.Save.Sync || rd.Adopt != nil:
+		r.saving, r.savingFrom = &rd, r.clock.Now()
+		ctx.Send(r.saver, save{adopt: rd.Adopt, Save: rd.Save, reply: ctx.Self()})
+	default:
+		if err := r.ledger.Save(rd.Save.Entries, rd.Save.Hard, false); err != nil {
+			r.fail(err)
+			return
+		}
+		r.finish(ctx, rd)
+	}
+}
+
+// saved goes on with the Ready that is durable now.
+func (r *raftActor) saved(ctx actor.Context) {
+	rd := *r.saving
+	r.saving = nil
+	r.finish(ctx, rd)
+}
+
+// finish does what may follow only after the save.
+func (r *raftActor) finish(ctx actor.Context, rd consensus.Ready) {
+	r.sendAll(rd.After)
+	r.give(ctx, rd)
+	if err := r.advance(ctx); err != nil {
 		r.fail(err)
 		return
 	}
@@ -48,17 +80,9 @@ func (r *raftActor) ready(ctx actor.Context) {
 	r.look(ctx)
 }
 
-func (r *raftActor) handle(ctx actor.Context, rd consensus.Ready) error {
+// give sends and hands over what needs no save, or was saved.
+func (r *raftActor) give(ctx actor.Context, rd consensus.Ready) {
 	r.sendAll(rd.Now)
-	if rd.Adopt != nil {
-		if err := r.ledger.Adopt(rd.Adopt.Cursor, rd.Adopt.IDs); err != nil {
-			return err
-		}
-	}
-	if err := r.ledger.Save(rd.Save.Entries, rd.Save.Hard, rd.Save.Sync); err != nil {
-		return err
-	}
-	r.sendAll(rd.After)
 	r.commit(ctx, rd.Committed)
 	for _, read := range rd.Reads {
 		r.answerRead(read.Token, codec.Answer{Status: codec.CallOK, Index: read.Index})
@@ -66,20 +90,42 @@ func (r *raftActor) handle(ctx actor.Context, rd consensus.Ready) error {
 	for _, token := range rd.Dropped {
 		r.answerRead(token, codec.Answer{Status: codec.CallNotLeader, Leader: r.leaderPeer()})
 	}
+}
+
+// advance tells core and ledger that a Ready is done, and lets replay read up to
+// what is known to be committed.
+func (r *raftActor) advance(ctx actor.Context) error {
 	if err := r.core.Advance(); err != nil {
 		return err
 	}
-	if err := r.ledger.SetRaftApplied(r.core.Applied(), r.core.Configuration()); err != nil {
+	commit := r.ledger.HardState().Commit
+	if commit > r.told {
+		r.told = commit
+		ctx.Send(r.replay, advance{to: commit})
+	}
+	blocks, err := r.ledger.Seal(commit)
+	if err != nil {
 		return err
 	}
-	if _, err := r.ledger.Seal(r.ledger.HardState().Commit); err != nil {
+	return r.note(blocks > 0)
+}
+
+// note stores raft-applied and moves the horizon, when a block was sealed or the
+// configuration changed: an older value found after a crash only means that Raft
+// passes over the same entries again.
+func (r *raftActor) note(sealed bool) error {
+	config := r.core.Configuration()
+	if _, stored := r.ledger.RaftApplied(); !sealed && stored.Index == config.Index {
+		return nil
+	}
+	if err := r.ledger.SetRaftApplied(r.core.Applied(), config); err != nil {
 		return err
 	}
 	return r.ledger.MoveHorizon(r.core.Floor())
 }
 
-// commit hands decided entries to replay, or only their last index while too
-// much is on the way.
+// commit hands decided entries to replay, unless too much is on the way already:
+// it then reads them in the ledger, when advance lets it.
 func (r *raftActor) commit(ctx actor.Context, entries []codec.Entry) {
 	if len(entries) == 0 {
 		return
@@ -89,7 +135,6 @@ func (r *raftActor) commit(ctx actor.Context, entries []codec.Entry) {
 		size += int64(len(entries[i].Data)) + 64
 	}
 	if r.credit.Load()+size > replayCredit {
-		ctx.Send(r.replay, advance{to: lastIndex(entries)})
 		return
 	}
 	r.credit.Add(size)

@@ -108,7 +108,7 @@ func (r *replayer) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case committed:
 		r.credit.Add(-m.bytes)
-		r.committed(ctx, m.entries)
+		r.committed(m.entries)
 	case advance:
 		r.target = max(r.target, m.to)
 		r.readOn(ctx)
@@ -122,22 +122,17 @@ func (r *replayer) Receive(ctx actor.Context) {
 	}
 }
 
-// committed applies entries that continue what is applied, and leaves the rest
-// to the ledger.
-func (r *replayer) committed(ctx actor.Context, entries []codec.Entry) {
+// committed applies entries that continue what is applied. Others are read in
+// the ledger, once advance lets it.
+func (r *replayer) committed(entries []codec.Entry) {
 	if len(entries) == 0 {
 		return
 	}
-	last := entries[len(entries)-1].Index
-	r.target = max(r.target, last)
 	next := r.core.Applied() + 1
-	if last < next {
+	if entries[0].Index > next || lastIndex(entries) < next {
 		return
 	}
-	if entries[0].Index > next {
-		r.readOn(ctx)
-		return
-	}
+	r.target = max(r.target, lastIndex(entries))
 	r.apply(entries[next-entries[0].Index:])
 }
 

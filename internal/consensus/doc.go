@@ -6,7 +6,7 @@
 // The loop of whoever owns a Core:
 //
 //	if r, ok := core.Ready(); ok {
-//		send(r.Now)                  // a leader's appends and heartbeats may leave before the save
+//		send(r.Now)                  // a leader's appends, heartbeats: may leave before the save
 //		adopt(r.Adopt)               // the raft view jumps to a synced cursor
 //		save(r.Save)                 // one batch, synced if it says so
 //		send(r.After)                // votes, acknowledgements: only after the save
@@ -15,7 +15,7 @@
 //	}
 //
 // Between Ready and Advance every other method may be called; Ready itself
-// reports false until Advance.
+// reports false until Advance, and Early gives what need not wait for it.
 //
 // What is added to the library:
 //

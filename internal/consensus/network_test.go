@@ -41,6 +41,8 @@ type node struct {
 	applied []codec.Cursor // as given by Ready.Committed since open
 	err     error          // that stopped it
 	behind  codec.Index    // its machine's, in entries
+	slow    bool           // its next synced save waits for saved
+	saving  *Ready         // the save that waits
 }
 
 type envelope struct {
@@ -97,12 +99,13 @@ func (n *network) open(id codec.RaftID) {
 		n.t.Fatalf("open %d: %v", id, err)
 	}
 	nd.core, nd.applied, nd.err = core, nil, nil
+	nd.slow, nd.saving = false, nil
 	n.pump(nd)
 }
 
 func (n *network) kill(id codec.RaftID) {
 	nd := n.nodes[id]
-	nd.core = nil
+	nd.core, nd.saving = nil, nil
 	nd.log.crash()
 	n.queue = slices.DeleteFunc(n.queue, func(e envelope) bool { return e.to == id })
 	for _, other := range n.ids() {
@@ -128,14 +131,51 @@ const (
 )
 
 func (n *network) work(nd *node, stage int) bool {
+	if early, ok := nd.core.Early(); ok {
+		n.give(nd, early)
+		if !n.manual {
+			n.syncHeld(nd)
+		}
+	}
+	if nd.core == nil {
+		return false
+	}
 	r, ok := nd.core.Ready()
 	if !ok {
 		return false
 	}
 	n.send(nd.id, r.Now)
+	r.Now = nil
 	if stage == stageNow {
 		return true
 	}
+	if nd.slow && r.Save.Sync && stage == stageAll {
+		nd.saving = &r
+		return false
+	}
+	return n.save(nd, r, stage)
+}
+
+// saved ends the save that waits on a slow disk.
+func (n *network) saved(nd *node) {
+	nd.slow = false
+	if r := nd.saving; r != nil && nd.core != nil {
+		nd.saving = nil
+		n.save(nd, *r, stageAll)
+		n.pump(nd)
+	}
+}
+
+// give takes what needs no save, or was saved.
+func (n *network) give(nd *node, r Ready) {
+	n.send(nd.id, r.Now)
+	for _, e := range r.Committed {
+		nd.applied = append(nd.applied, e.Cursor())
+	}
+	nd.reads, nd.dropped = append(nd.reads, r.Reads...), append(nd.dropped, r.Dropped...)
+}
+
+func (n *network) save(nd *node, r Ready, stage int) bool {
 	if r.Adopt != nil {
 		nd.log.adopt(r.Adopt.Cursor)
 	}
@@ -147,10 +187,7 @@ func (n *network) work(nd *node, stage int) bool {
 	if stage == stageSent {
 		return true
 	}
-	for _, e := range r.Committed {
-		nd.applied = append(nd.applied, e.Cursor())
-	}
-	nd.reads, nd.dropped = append(nd.reads, r.Reads...), append(nd.dropped, r.Dropped...)
+	n.give(nd, r)
 	if err := nd.core.Advance(); err != nil {
 		n.stop(nd, err)
 		return false

@@ -12,7 +12,8 @@ import (
 )
 
 // TestRandom lets a group live through loss, reordering, duplication, crashes
-// at every stage of the Ready loop, joins, removals, other wishes of operators and horizon moves, and checks
+// at every stage of the Ready loop, saves that take long, joins, removals, other
+// wishes of operators and horizon moves, and checks
 // after each step: a term has one leader (network.watch), what is committed
 // never changes and is equal everywhere, entries are given once and in order,
 // and no core is broken. At the end, on a whole network, everybody catches up.
@@ -31,7 +32,7 @@ var (
 
 func live(t *testing.T, seed uint64) {
 	cryptotest.SetGlobalRandom(t, seed)
-	w := &world{network: newNetwork(t), dice: rand.New(rand.NewPCG(seed, 0)), committed: map[codec.Index]codec.Entry{}}
+	w := &world{network: newNetwork(t), dice: rand.New(rand.NewPCG(seed, 0)), committed: map[codec.Index]codec.Entry{}, given: map[codec.Index]codec.Term{}}
 	w.horizon, w.manual = 1, seed%2 == 0
 	w.found(1, 3)
 	w.join(2, codec.RoleStandby)
@@ -48,6 +49,7 @@ type world struct {
 	*network
 	dice      *rand.Rand
 	committed map[codec.Index]codec.Entry
+	given     map[codec.Index]codec.Term // of entries that were given as committed, perhaps before any hard state says so
 	serial    uint64
 	joined    codec.RaftID
 	seen      map[*node]int
@@ -70,9 +72,13 @@ func (w *world) step() {
 			w.tickOnce()
 			w.some(8)
 		}
-	case k < 62 && nd.core != nil:
+	case k < 62 && nd.core != nil && nd.saving == nil:
 		w.syncHeld(nd)
-	case k < 80:
+	case k < 66 && nd.core != nil:
+		nd.slow = true
+	case k < 74 && nd.core != nil:
+		w.saved(nd)
+	case k < 82:
 		w.command(w.between(1, 80))
 	case k < 86 && nd.core != nil:
 		w.crash(nd)
@@ -208,6 +214,12 @@ func (w *world) check() {
 				w.t.Fatalf("member %d applied %v after %v", id, nd.applied[k], nd.applied[k-1])
 			}
 		}
+		for _, at := range nd.applied[min(w.seen[nd], len(nd.applied)):] {
+			if term, ok := w.given[at.Index]; ok && term != at.Term {
+				w.t.Fatalf("member %d applied %v, another term %d there", id, at, term)
+			}
+			w.given[at.Index] = at.Term
+		}
 		w.seen[nd] = max(0, len(nd.applied)-1)
 		w.checkLog(nd)
 	}
@@ -226,6 +238,9 @@ func (w *world) adoptedAt(nd *node, i codec.Index) bool {
 func (w *world) checkLog(nd *node) {
 	for i := nd.log.first; i <= nd.log.hard.Commit; i++ {
 		e, _ := nd.log.entry(i)
+		if term, ok := w.given[i]; ok && term != e.Term {
+			w.t.Fatalf("index %d was applied with term %d, member %d committed %v", i, term, nd.id, e.Cursor())
+		}
 		old, known := w.committed[i]
 		if known && (old.Term != e.Term || string(old.Data) != string(e.Data)) {
 			w.t.Fatalf("index %d was %v %x, member %d has %v %x", i, old.Cursor(), old.Data, nd.id, e.Cursor(), e.Data)
@@ -246,6 +261,9 @@ func (w *world) heal() {
 		}
 	}
 	w.manual = false
+	for _, id := range w.ids() {
+		w.saved(w.nodes[id])
+	}
 	w.until("everybody follows", func() bool {
 		for _, id := range w.ids() {
 			w.syncHeld(w.nodes[id])

@@ -13,7 +13,7 @@ import (
 type (
 	// Ready is work to do, in the order of its fields; see the package comment.
 	Ready struct {
-		Now       []Message // may leave before the save: a leader's appends and heartbeats (thesis, section 10.2.1)
+		Now       []Message // may leave before the save: a leader's appends (thesis, section 10.2.1) and its leave, heartbeats and their answers
 		Adopt     *Snapshot // adopt before the save
 		Save      Save
 		After     []Message // leave only after the save is done, and synced if Save.Sync
@@ -50,6 +50,7 @@ type batch struct {
 	Ready
 	appended []*raftpb.Message // to ourselves: what was saved
 	applied  []*raftpb.Message // to ourselves: what was applied
+	told     int               // so many of Committed were given out by Early
 }
 
 func (b *batch) empty() bool {
@@ -82,7 +83,9 @@ func (c *Core) Ready() (Ready, bool) {
 	}
 	out := c.next
 	c.out, c.next = &out, batch{}
-	return out.Ready, true
+	r := out.Ready
+	r.Committed = out.untold()
+	return r, true
 }
 
 // Advance says that everything in the last Ready was done. Its configuration
@@ -124,7 +127,7 @@ func (c *Core) gather(b *batch, rd raft.Ready) error {
 		b.Adopt = snapshotOf(rd.Snapshot, codec.RaftID(st.Lead), codec.Term(st.GetTerm()))
 		// The log begins anew after the cursor. What was committed before it is in
 		// the ledger, and in the configuration there.
-		b.Save.Entries, b.Committed = nil, nil
+		b.Save.Entries, b.Committed, b.told = nil, nil, 0
 	}
 	entries, err := fromProtos(rd.Entries)
 	if err != nil {
@@ -164,7 +167,7 @@ func (c *Core) gatherMessages(b *batch, messages []*raftpb.Message) error {
 			b.applied = append(b.applied, m.GetResponses()...)
 		case raftpb.MsgSnap:
 			err = c.sendSnapshot(b, m)
-		case raftpb.MsgApp, raftpb.MsgHeartbeat:
+		case raftpb.MsgApp, raftpb.MsgHeartbeat, raftpb.MsgHeartbeatResp, raftpb.MsgTimeoutNow:
 			err = c.post(&b.Now, m)
 		default:
 			err = c.post(&b.After, m)
