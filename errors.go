@@ -20,6 +20,10 @@ var (
 	// was sent, so whether it was applied cannot be told. It comes wrapped in an
 	// *UnknownOutcomeError.
 	ErrSessionExpired = errors.New("session expired")
+	// ErrAnswered: a command was asked for again after its session's Slot.Low had
+	// passed it, so its result is not kept any more. It comes wrapped in an
+	// *UnknownOutcomeError.
+	ErrAnswered = errors.New("the session says that it has this answer already")
 )
 
 // UnknownOutcomeError says that what was asked, a command or a change of the

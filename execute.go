@@ -62,18 +62,15 @@ func (g *Group) ExecuteAll(ctx context.Context, commands [][]byte) ([]Result, er
 
 func (g *Group) await(ctx context.Context, call *actors.Call) (Result, error) {
 	o, maybe, err := g.actors.Await(ctx, call)
-	var refused *actors.RefusedError
 	switch {
-	case errors.As(o.Err, &refused) && !refused.Maybe:
-		return Result{}, translate(o.Err)
 	case err != nil && maybe:
 		return Result{}, &UnknownOutcomeError{Cause: g.lacking(err)}
 	case err != nil:
 		return Result{}, fmt.Errorf("%w: %w", ErrNoLeader, g.lacking(err))
-	case errors.Is(o.Err, actors.ErrExpired):
-		return Result{}, &UnknownOutcomeError{Cause: ErrSessionExpired}
-	case o.Err != nil:
+	case o.Err != nil && o.Maybe:
 		return Result{}, &UnknownOutcomeError{Cause: g.why(o.Err)}
+	case o.Err != nil:
+		return Result{}, g.why(o.Err)
 	case o.Rejected:
 		return Result{}, &RejectedError{Index: o.Index, Reason: string(o.Data)}
 	}

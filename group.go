@@ -262,6 +262,10 @@ func translate(err error) error {
 		return ErrClosed
 	case errors.Is(err, actors.ErrNoLeader):
 		return ErrNoLeader
+	case errors.Is(err, actors.ErrExpired):
+		return ErrSessionExpired
+	case errors.Is(err, actors.ErrAnswered):
+		return ErrAnswered
 	}
 	return err
 }

@@ -23,12 +23,21 @@ func Join[C, R, Q, A any](ctx context.Context, n *Node, cfg GroupConfig, m machi
 // Do writes a command and returns its result. Errors are those of
 // Group.Execute; an error of the machine's Apply comes as a *RejectedError.
 func (c *Client[C, R, Q, A]) Do(ctx context.Context, command C) (R, error) {
+	return c.do(command, func(data []byte) (Result, error) { return c.Execute(ctx, data) })
+}
+
+// DoIn writes a command in a place of a session, as Group.ExecuteIn does.
+func (c *Client[C, R, Q, A]) DoIn(ctx context.Context, s Session, at Slot, command C) (R, error) {
+	return c.do(command, func(data []byte) (Result, error) { return c.ExecuteIn(ctx, s, at, data) })
+}
+
+func (c *Client[C, R, Q, A]) do(command C, execute func([]byte) (Result, error)) (R, error) {
 	var result R
 	data, err := machine.EncodeTyped(command)
 	if err != nil {
 		return result, fmt.Errorf("encode the command: %w", err)
 	}
-	r, err := c.Execute(ctx, data)
+	r, err := execute(data)
 	if err != nil {
 		return result, err
 	}

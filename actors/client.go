@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,11 +27,19 @@ type Outcome struct {
 	Index    codec.Index
 	Data     []byte // the machine's result, or its reason if Rejected
 	Rejected bool
-	Err      error // ErrExpired, ErrStopped: the outcome is unknown
+	// Err: ErrExpired, ErrAnswered, ErrStopped, or a *RefusedError. Maybe then says
+	// whether the command may have been, or may yet be, applied.
+	Err   error
+	Maybe bool
 }
 
-// ErrExpired: the group forgot the client session of a command.
-var ErrExpired = errors.New("session expired")
+var (
+	// ErrExpired: the group forgot the client session of a command.
+	ErrExpired = errors.New("session expired")
+	// ErrAnswered: the session's low-water mark has passed a command, so its result
+	// is not kept any more.
+	ErrAnswered = errors.New("answered before")
+)
 
 // client writes commands through whichever member leads, exactly once each: in
 // one client session, numbered, proposed again after a leader change until the
@@ -52,7 +61,9 @@ type client struct {
 	low     uint64 // lowest unanswered
 	queue   []*Call
 	pending map[uint64]*Call
+	reigns  uint64 // leader changes so far
 	closed  bool
+	named   named
 }
 
 // Call is a command under way.
@@ -64,12 +75,13 @@ type Call struct {
 	proposed time.Time // last; zero: never accepted
 	flying   bool      // it is being proposed
 	maybe    bool      // a leader may have it
+	key      name      // of a call in client.named
 }
 
 func newClient(propose func(context.Context, *codec.Propose) (codec.Answer, error), clock Clock, random func() [codec.OpenNonce]byte, log *slog.Logger) *client {
 	return &client{
 		propose: propose, clock: clock, random: random, log: log,
-		kick: make(chan struct{}, 1), next: 1, low: 1, pending: map[uint64]*Call{},
+		kick: make(chan struct{}, 1), next: 1, low: 1, pending: map[uint64]*Call{}, named: newNamed(),
 	}
 }
 
@@ -98,8 +110,7 @@ func (c *client) poke() {
 func (c *client) abandon(call *Call) (maybe bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if call.seq != 0 {
-		c.settle(call)
+	if c.remove(call) {
 		return call.maybe || call.flying
 	}
 	for i, q := range c.queue {
@@ -107,6 +118,18 @@ func (c *client) abandon(call *Call) (maybe bool) {
 			c.queue = append(c.queue[:i], c.queue[i+1:]...)
 			break
 		}
+	}
+	return false
+}
+
+// remove takes a call out that may have been proposed; false: it was not there.
+func (c *client) remove(call *Call) bool {
+	switch {
+	case call.key != name{}:
+		return c.named.remove(call)
+	case call.seq != 0 && c.pending[call.seq] == call: // its number may be another's in a later session
+		c.settle(call)
+		return true
 	}
 	return false
 }
@@ -147,7 +170,7 @@ func (c *client) wait(ctx context.Context) {
 
 // round proposes one batch and reports whether there may be more.
 func (c *client) round(ctx context.Context) bool {
-	m, calls := c.batch()
+	m, calls, reign := c.batch()
 	if len(m.Commands) == 0 {
 		return false
 	}
@@ -161,13 +184,24 @@ func (c *client) round(ctx context.Context) bool {
 	case err == nil && answer.Status == codec.CallRefused:
 		c.log.Warn("the leader refused commands", "reason", answer.Reason)
 	}
+	c.proposed(calls, accepted, answer, err, reign)
+	if accepted < len(calls) {
+		c.pause(ctx, noLeaderPause)
+	}
+	return true
+}
+
+// proposed notes what came of proposing calls, of which the first so many were
+// accepted, by a leader of that reign.
+func (c *client) proposed(calls []*Call, accepted int, answer codec.Answer, err error, reign uint64) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	now := c.clock.Now()
 	for i, call := range calls {
 		if call == nil {
 			continue
 		}
-		if i < accepted {
+		if i < accepted && reign == c.reigns { // else it may be lost with its leader
 			call.proposed = now
 		}
 		call.flying = false
@@ -175,19 +209,14 @@ func (c *client) round(ctx context.Context) bool {
 		if i < accepted || err != nil || answer.Status == codec.CallUnavailable {
 			call.maybe = true
 		}
-		if err == nil && answer.Status == codec.CallRefused && c.pending[call.seq] == call {
-			c.settle(call) // asking again would end the same way
-			call.done <- Outcome{Err: &RefusedError{Reason: answer.Reason, Maybe: call.maybe}}
+		// Asking again would end the same way.
+		if err == nil && answer.Status == codec.CallRefused && c.remove(call) {
+			call.done <- Outcome{Err: &RefusedError{Reason: answer.Reason, Maybe: call.maybe}, Maybe: call.maybe}
 		}
 	}
-	if accepted == 0 {
+	if accepted == 0 || reign != c.reigns {
 		c.openAt = time.Time{}
 	}
-	c.mu.Unlock()
-	if accepted < len(calls) {
-		c.pause(ctx, noLeaderPause)
-	}
-	return true
 }
 
 func (c *client) pause(ctx context.Context, d time.Duration) {
@@ -200,46 +229,50 @@ func (c *client) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// batch collects what is to be proposed now: the opening of a session, or
-// commands that no leader accepted yet or that went too long without an answer.
-// The calls stand beside the commands; that of an opening is nil.
-func (c *client) batch() (*codec.Propose, []*Call) {
+// batch collects what is to be proposed now: the opening of our own session, or
+// commands that no leader accepted yet or that went too long without an answer,
+// and named calls. The calls stand beside the commands; that of our own opening is
+// nil. reign is that in which they are proposed.
+func (c *client) batch() (m *codec.Propose, calls []*Call, reign uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := &codec.Propose{}
-	now := c.clock.Now()
+	b := gathering{now: c.clock.Now()}
 	if c.session.Load() == 0 {
-		if len(c.queue) == 0 || now.Sub(c.openAt) < repeatAfter {
-			return m, nil
-		}
-		if c.opening == nil {
-			nonce := c.random()
-			c.opening = &nonce
-		}
-		c.openAt = now
-		m.Commands = append(m.Commands, codec.AppendCommand(nil, codec.Command{Payload: c.opening[:]}))
-		return m, []*Call{nil}
+		c.openOwn(&b)
+	} else {
+		c.number()
+		c.gatherOwn(&b)
 	}
-	c.number()
-	var calls []*Call
-	size := 0
+	c.named.gather(&b)
+	return &codec.Propose{Commands: b.commands}, b.calls, c.reigns
+}
+
+// openOwn opens a session when there is a command for it.
+func (c *client) openOwn(b *gathering) {
+	if len(c.queue) == 0 || b.now.Sub(c.openAt) < repeatAfter {
+		return
+	}
+	if c.opening == nil {
+		nonce := c.random()
+		c.opening = &nonce
+	}
+	c.openAt = b.now
+	b.add(nil, codec.AppendCommand(nil, codec.Command{Payload: c.opening[:]}))
+}
+
+func (c *client) gatherOwn(b *gathering) {
 	for seq := c.low; seq < c.next; seq++ {
 		call := c.pending[seq]
-		if call == nil || !call.proposed.IsZero() && now.Sub(call.proposed) < repeatAfter {
+		if call == nil || !call.due(b.now) {
 			continue
 		}
 		data := codec.AppendCommand(nil, codec.Command{
 			Session: codec.SessionID(c.session.Load()), Seq: seq, Low: c.low, Payload: call.command,
 		})
-		if size > 0 && size+len(data) > codec.MaxProposal || len(calls) == codec.MaxProposals {
-			break
+		if !b.add(call, data) {
+			return
 		}
-		size += len(data)
-		m.Commands = append(m.Commands, data)
-		call.flying = true
-		calls = append(calls, call)
 	}
-	return m, calls
 }
 
 // number gives queued calls their sequence numbers, as far as the window allows.
@@ -258,6 +291,7 @@ func (c *client) number() {
 // deliver takes a result from replay. It is called for every command of every
 // session, so what is not ours is left at once.
 func (c *client) deliver(r replay.Result) {
+	c.deliverNamed(r)
 	if len(r.Nonce) > 0 {
 		c.opened(r)
 		return
@@ -276,7 +310,17 @@ func (c *client) deliver(r replay.Result) {
 		return
 	}
 	c.settle(call)
-	call.done <- Outcome{Index: r.Index, Data: bytes.Clone(r.Data), Rejected: r.Rejected}
+	call.done <- outcomeOf(r)
+}
+
+func outcomeOf(r replay.Result) Outcome {
+	switch {
+	case r.Expired:
+		return Outcome{Err: ErrExpired, Maybe: true}
+	case r.Answered:
+		return Outcome{Err: ErrAnswered, Maybe: true}
+	}
+	return Outcome{Index: r.Index, Data: bytes.Clone(r.Data), Rejected: r.Rejected}
 }
 
 func (c *client) opened(r replay.Result) {
@@ -302,7 +346,7 @@ func (c *client) expired() {
 		switch {
 		case call == nil:
 		case call.maybe || call.flying:
-			call.done <- Outcome{Err: ErrExpired}
+			call.done <- Outcome{Err: ErrExpired, Maybe: true}
 		default:
 			call.seq, call.proposed = 0, time.Time{}
 			again = append(again, call)
@@ -319,7 +363,11 @@ func (c *client) expired() {
 func (c *client) repropose() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.reigns++
 	for _, call := range c.pending {
+		call.proposed = time.Time{}
+	}
+	for _, call := range c.named.calls {
 		call.proposed = time.Time{}
 	}
 	c.openAt = time.Time{}
@@ -330,10 +378,11 @@ func (c *client) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
-	for _, call := range append(c.queue, valuesInOrder(c.pending, c.low, c.next)...) {
-		call.done <- Outcome{Err: ErrStopped}
+	for _, call := range slices.Concat(valuesInOrder(c.pending, c.low, c.next), c.queue, c.named.calls) {
+		call.done <- Outcome{Err: ErrStopped, Maybe: call.maybe || call.flying}
 	}
 	c.queue, c.pending = nil, map[uint64]*Call{}
+	c.named.clear()
 }
 
 func valuesInOrder(m map[uint64]*Call, from, to uint64) []*Call {

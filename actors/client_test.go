@@ -414,3 +414,121 @@ func TestClientClose(t *testing.T) {
 		})
 	})
 }
+
+// A command that a leader took while another was elected is proposed again at
+// once: it may be lost with that leader.
+func TestClientRepeatsWhatAnOldLeaderTook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLeader(t)
+		requireDone(t, l.begin(t, "first"), "first")
+		l.with(func(l *fakeLeader) {
+			l.answer = func(n int, commands []codec.Command) (codec.Answer, error) {
+				if n == 3 {
+					l.client.repropose() // while this one answers
+					l.hold = true
+				}
+				return codec.Answer{Status: codec.CallOK, Index: codec.Index(len(commands))}, nil
+			}
+		})
+		calls := l.begin(t, "taken")
+		time.Sleep(repeatAfter / 2)
+		l.with(func(l *fakeLeader) {
+			require.Len(t, l.held, 2)
+			l.replay()
+		})
+		requireDone(t, calls, "taken")
+		require.Equal(t, 2, l.machine.commands)
+	})
+}
+
+// Who stops waiting for a command whose session is gone takes nothing from the
+// command that has its number in the next session.
+func TestClientAbandonAfterTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLeader(t)
+		requireDone(t, l.begin(t, "first"), "first")
+		l.with(func(l *fakeLeader) { l.hold = true })
+		old := l.begin(t, "a")[0]
+		time.Sleep(10 * time.Millisecond)
+		l.client.deliver(replay.Result{Session: 1, Seq: 2, Expired: true})
+		l.with(func(l *fakeLeader) {
+			l.held, l.next, l.hold = nil, l.core.Applied(), false
+		})
+		requireDone(t, l.begin(t, "b"), "b")
+		l.with(func(l *fakeLeader) { l.hold = true })
+		second := l.begin(t, "c")
+		time.Sleep(10 * time.Millisecond)
+		l.client.mu.Lock()
+		require.Equal(t, second[0].seq, old.seq)
+		l.client.mu.Unlock()
+		l.client.abandon(old)
+		l.with(func(l *fakeLeader) {
+			l.hold = false
+			l.replay()
+		})
+		requireDone(t, second, "c")
+	})
+}
+
+// At the end each is told whether its command may be applied.
+func TestClientCloseSaysWhatMayHappen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLeader(t)
+		requireDone(t, l.begin(t, "first"), "first")
+		status := codec.CallOK
+		l.with(func(l *fakeLeader) {
+			l.hold = true
+			l.answer = func(_ int, commands []codec.Command) (codec.Answer, error) {
+				return codec.Answer{Status: status, Index: codec.Index(len(commands))}, nil
+			}
+		})
+		taken := l.begin(t, "taken")[0]
+		time.Sleep(pollEvery)
+		l.with(func(*fakeLeader) { status = codec.CallNotLeader })
+		never := l.begin(t, "never taken")[0]
+		named, err := l.client.startIn(Slot{Session: 1, Seq: 9, Low: 1}, []byte("x"))
+		require.NoError(t, err)
+		time.Sleep(noLeaderPause + noLeaderPause/2)
+		l.client.close()
+		for call, maybe := range map[*Call]bool{taken: true, never: false, named: false} {
+			o := <-call.done
+			require.ErrorIs(t, o.Err, ErrStopped)
+			require.Equal(t, maybe, o.Maybe, "%s", call.command)
+		}
+		_, err = l.client.startIn(Slot{Session: 1, Seq: 9, Low: 1}, []byte("x"))
+		require.ErrorIs(t, err, ErrStopped)
+	})
+}
+
+// The same slot may be asked for by several, and left by some.
+func TestClientSlotIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLeader(t)
+		open, err := l.client.startOpen()
+		require.NoError(t, err)
+		s := codec.SessionID((<-open.done).Index)
+		l.with(func(l *fakeLeader) { l.hold = true })
+		var calls []*Call
+		for range 3 {
+			call, err := l.client.startIn(Slot{Session: s, Seq: 1, Low: 1}, []byte("x"))
+			require.NoError(t, err)
+			calls = append(calls, call)
+		}
+		time.Sleep(pollEvery)
+		require.True(t, l.client.abandon(calls[1]))
+		require.False(t, l.client.abandon(calls[1]), "it is gone")
+		l.with(func(l *fakeLeader) {
+			l.hold = false
+			l.replay()
+		})
+		for _, i := range []int{0, 2} {
+			o := <-calls[i].done
+			require.NoError(t, o.Err)
+			require.Equal(t, codec.Index(2), o.Index)
+		}
+		require.Empty(t, calls[1].done)
+		require.Equal(t, 1, l.machine.commands)
+		require.Empty(t, l.client.named.calls)
+		require.False(t, l.client.named.some.Load())
+	})
+}

@@ -325,13 +325,38 @@ func (g *Group) SetServeRate(bytesPerSec int64) {
 
 // Begin queues a command; Await its outcome.
 func (g *Group) Begin(command []byte) (*Call, error) {
+	if err := g.checkCommand(command); err != nil {
+		return nil, err
+	}
+	return g.client.start(command)
+}
+
+// BeginIn queues a command in a place of a session that OpenSession opened, here
+// or on any other member.
+func (g *Group) BeginIn(s Slot, command []byte) (*Call, error) {
+	if err := g.checkCommand(command); err != nil {
+		return nil, err
+	}
+	return g.client.startIn(s, command)
+}
+
+func (g *Group) checkCommand(command []byte) error {
+	if !g.started.Load() {
+		return ErrStopped
+	}
+	if len(command) == 0 || len(command) > codec.MaxCommand {
+		return fmt.Errorf("a command of %d bytes: 1 to %d are allowed", len(command), codec.MaxCommand)
+	}
+	return nil
+}
+
+// BeginSession queues the opening of a client session; its id is the Index of the
+// outcome.
+func (g *Group) BeginSession() (*Call, error) {
 	if !g.started.Load() {
 		return nil, ErrStopped
 	}
-	if len(command) == 0 || len(command) > codec.MaxCommand {
-		return nil, fmt.Errorf("a command of %d bytes: 1 to %d are allowed", len(command), codec.MaxCommand)
-	}
-	return g.client.start(command)
+	return g.client.startOpen()
 }
 
 // Await waits for the outcome of a call. When ctx ends first, maybe says
@@ -341,7 +366,13 @@ func (g *Group) Await(ctx context.Context, call *Call) (o Outcome, maybe bool, e
 	case o := <-call.done:
 		return o, false, nil
 	case <-ctx.Done():
-		return Outcome{}, g.client.abandon(call), ctx.Err()
+		maybe = g.client.abandon(call)
+	}
+	select {
+	case o := <-call.done: // it came at the same time
+		return o, false, nil
+	default:
+		return Outcome{}, maybe, ctx.Err()
 	}
 }
 

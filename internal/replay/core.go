@@ -53,6 +53,10 @@ type Result struct {
 	Data    []byte      // the machine's result, or the reason if Rejected; valid until the callback returns
 	// Rejected: the command was decided and changed nothing.
 	Rejected bool
+	// Answered, with Rejected: the client said that it has this command's answer,
+	// which is not kept any more. An earlier copy may have been applied; this one
+	// was not.
+	Answered bool
 	// Expired: its session is not known, so whether an earlier copy of it was
 	// applied is not known either. This copy was not.
 	Expired bool
@@ -145,6 +149,7 @@ func (c *Core) command(i codec.Index, command codec.Command, out func(Result)) e
 		r.Index, r.Data, r.Rejected = first.index, first.data, first.rejected
 		c.known(r)
 	case command.Seq < s.low:
+		r.Answered = true
 		c.rejected(r, reasonAnswered)
 	case command.Seq-command.Low > Window:
 		c.rejected(r, reasonWindow)

@@ -113,8 +113,9 @@ func TestLowTrims(t *testing.T) {
 	s.command(id, 9, 1, "x") // an older low takes nothing back
 	results := s.apply(t, c)
 	require.Equal(t, reasonAnswered, string(results[0].Data))
-	require.True(t, results[0].Rejected)
+	require.True(t, results[0].Rejected && results[0].Answered, "whether it was applied once is not known any more")
 	require.Equal(t, codec.Index(10), results[1].Index)
+	require.False(t, results[1].Answered)
 	require.Equal(t, text, string(m.text))
 	require.EqualValues(t, 9, c.sessions.byID[id].low)
 }
@@ -132,6 +133,7 @@ func TestWindow(t *testing.T) {
 	require.False(t, results[0].Rejected)
 	for _, i := range []int{1, 3} {
 		require.True(t, results[i].Rejected)
+		require.False(t, results[i].Answered)
 		require.Equal(t, reasonWindow, string(results[i].Data))
 	}
 	require.Equal(t, "2:far\n4:an answer moves the window\n", string(m.text))

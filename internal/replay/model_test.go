@@ -107,7 +107,7 @@ func (m *model) command(i codec.Index, c codec.Command) Result {
 	}
 	switch {
 	case c.Seq < s.low:
-		r.Data, r.Rejected = []byte(reasonAnswered), true
+		r.Data, r.Rejected, r.Answered = []byte(reasonAnswered), true, true
 	case c.Seq > c.Low+1024:
 		r.Data, r.Rejected = []byte(reasonWindow), true
 	default:
