@@ -45,7 +45,8 @@ type LostEntriesError struct {
 }
 
 func (e *LostEntriesError) Error() string {
-	return fmt.Sprintf("acknowledged entries are lost: leader %v of term %d commits index %d, the log here ends at %d",
+	return fmt.Sprintf("acknowledged entries are lost: leader %v of term %d commits index %d, the log here ends at %d. "+
+		"This node must not vote any more. Move its directory of the group away and join the group again: it comes back as a new member under a new raft id, and its old vote is not used again",
 		e.From, e.Term, e.Commit, e.Last)
 }
 

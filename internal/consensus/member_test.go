@@ -222,6 +222,29 @@ func TestOlderIdIsFoundBySilence(t *testing.T) {
 	n.until("the old id is gone", func() bool { return n.role(4) == 0 })
 }
 
+// The old id was heard a moment ago, the new one not yet, and stands before it in
+// the configuration: still it is the old one that goes.
+func TestOlderIdWasJustHeard(t *testing.T) {
+	cryptotest.SetGlobalRandom(t, 9)
+	n := trio(t)
+	n.join(50, codec.RoleStandby)
+	n.kill(50)
+	l := n.leader()
+	n.until("the leader leads for long", func() bool { return l.core.now-l.core.since > 4*uint64(l.core.cfg.ElectionTicks) })
+	join := codec.Join{RaftID: 4, Role: codec.RoleStandby}
+	require.Equal(t, codec.CallUnavailable, l.core.Join(peerName(50), join).Status, "under way")
+	n.pump(l)
+	n.settle()
+	require.NoError(t, l.core.input(func() error { l.core.heard(50); return nil }))
+	fresh, ok := l.core.Configuration().Member(4)
+	require.True(t, ok)
+	require.False(t, l.core.active(4), "not heard yet")
+	require.False(t, l.core.superseded(fresh))
+	stale, ok := l.core.Configuration().Member(50)
+	require.True(t, ok)
+	require.True(t, l.core.superseded(stale))
+}
+
 func TestLeave(t *testing.T) {
 	cryptotest.SetGlobalRandom(t, 2)
 	n := trio(t)

@@ -169,7 +169,8 @@ func (c *Core) removable(m codec.Member) bool {
 }
 
 // superseded: another incarnation of the member's peer is in the group. A peer
-// runs one incarnation at a time, so the one that is heard is the present one.
+// runs one incarnation at a time, so the one that is heard is the present one,
+// unless it was heard a moment ago and the other has joined since.
 func (c *Core) superseded(m codec.Member) bool {
 	if m.RaftID == c.cfg.ID {
 		return false
@@ -178,7 +179,7 @@ func (c *Core) superseded(m codec.Member) bool {
 		return true
 	}
 	for _, other := range c.members.Members {
-		if other.Peer == m.Peer && other.RaftID != m.RaftID && !c.active(m.RaftID) && c.peerHeard(other.RaftID) {
+		if other.Peer == m.Peer && other.RaftID != m.RaftID && !c.active(m.RaftID) && c.peerHeard(other.RaftID) && !c.peer(other.RaftID).superseded {
 			return true
 		}
 	}
