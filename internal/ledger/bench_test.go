@@ -118,3 +118,45 @@ func BenchmarkRead(b *testing.B) {
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "entries/s")
 }
+
+// What it costs that every block is held against its leaf when replay reads it:
+// the same reads without.
+func BenchmarkReadChecked(b *testing.B) {
+	const count = 256
+	l := diskLedger(b)
+	blocks := benchBlocks(b, count, 128)
+	require.NoError(b, l.Release(0, blocks))
+	run := func(read func(uint64) ([]byte, error)) func(*testing.B) {
+		return func(b *testing.B) {
+			b.SetBytes(int64(len(blocks[1])))
+			for n := uint64(0); b.Loop(); n++ {
+				data, err := read(n % count)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := decode(n%count, data); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N*codec.BlockEntries)/b.Elapsed().Seconds(), "entries/s")
+		}
+	}
+	b.Run("with", run(l.store.block))
+	b.Run("without", run(func(n uint64) ([]byte, error) {
+		data, _, err := l.store.get(numbered(prefixBlock, n))
+		return data, err
+	}))
+}
+
+// Opening checks everything but blocks: places, index and tree of 8,192 blocks, a
+// million entries.
+func BenchmarkCheckDerived(b *testing.B) {
+	l := diskLedger(b)
+	require.NoError(b, l.Release(0, benchBlocks(b, 8192, 16)))
+	require.NoError(b, l.store.db.Flush())
+	for b.Loop() {
+		if err := l.store.checkDerived(l.synced); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

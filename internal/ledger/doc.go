@@ -45,6 +45,9 @@
 //	SetRaftApplied  index and configuration; log id when learned          no
 //	SetLogID        log id                                                yes
 //	SetRemoved      index of the entry that removed this node             yes
+//	Fill            blocks, their places and leaves, what is missing      yes
+//	… its last      what follows from the blocks, in several batches      the last, in
+//	                                                                      which the record of gaps goes
 //
 // # The log id
 //
@@ -82,15 +85,33 @@
 // recovers. A full disk is seen before a write fails: see Full.
 //
 // Damage is found by checksums: Pebble's own over its files, a CRC-32C in each of
-// our records, the block tree over blocks. Open checks all of the tail and of what
-// is kept in memory and that the parts fit together; blocks are checked when they
-// are read, and by Verify. A new database is closed and opened once before its
-// first use, because only then does Pebble tell a damaged write-ahead log from one
-// that ends. A clean stop flushes everything to tables and leaves a marker, so that
-// after it nothing can be missing unnoticed. After a crash, damage in the last
-// 32 KiB of the write-ahead log cannot be told from a write that was under way, and
-// a manifest cut short by damage can bring back an older state of the database
-// unless the parts then contradict each other.
+// our records, the block tree over blocks. Open checks everything but blocks, and
+// that the parts fit together; blocks are checked when they are read, which replay
+// does at each start, and by Verify. What is found while the ledger is open, also
+// by Pebble's background work, is kept (see Damaged), and makes the next Open fail
+// until Repair has run.
+//
+// Where a crash may have cut off a write, damage looks the same, and Pebble goes on
+// with less. Three things tell them apart. A new database is closed and opened once
+// before its first use, because only then does Pebble see damage in the middle of
+// its write-ahead log. A clean stop flushes everything to tables and leaves a
+// marker of the state. And the file SYNCED says how much of manifest and log was
+// synced; see there what it covers.
+//
+// # Repair
+//
+// Repair writes a new database of what it can read and puts it in the place of the
+// damaged one; swap has the argument why a crash leaves one of the two. What
+// follows from the blocks is not read but made anew when all blocks are there.
+// Missing blocks are fetched from other members (Holes, LeafOf, Fill): each is
+// proved by our own leaf, or by our own root if the leaf is lost too. Until then
+// there is no raft view, so nothing that could vote or acknowledge.
+//
+// What no other member has must be whole: identity, hard state, raft view, tail,
+// head. If one of them is not, or manifest or log are damaged and so an older state
+// might be taken for the last one, Repair refuses: who does not know what it
+// promised must not vote. Such a node comes back with an empty directory, under a
+// new raft id.
 //
 // # Concurrency
 //

@@ -3,6 +3,9 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -18,6 +21,9 @@ var ErrClosed = errors.New("the ledger is closed")
 // ErrNoRaftView: the ledger was neither founded, nor adopted, nor opened empty,
 // so there is nothing that Raft could write to.
 var ErrNoRaftView = errors.New("the ledger has no raft view yet")
+
+// errHoles: blocks are missing, and until Fill brought them nothing else is written.
+var errHoles = errors.New("the ledger is being repaired: blocks are missing")
 
 // ForeignError says that the directory belongs to another group or another peer.
 type ForeignError struct {
@@ -54,6 +60,9 @@ type DamageError struct {
 	What  string
 	Index codec.Index // where the damage starts; 0: not at an entry, or not known
 	Cause error       // may be nil
+	// Lost is set by Repair: what only this node knew is gone. It is the
+	// directory, which is of use to nobody any more.
+	Lost string
 }
 
 func (e *DamageError) Error() string {
@@ -62,7 +71,12 @@ func (e *DamageError) Error() string {
 		text += fmt.Sprintf(", at index %d", e.Index)
 	}
 	if e.Cause != nil {
-		text += ": " + e.Cause.Error()
+		cause, _, _ := strings.Cut(e.Cause.Error(), "\n") // Pebble's have details behind
+		text += ": " + cause
+	}
+	if e.Lost != "" {
+		text += ". This node cannot know any more what it promised, so it must not vote. Move " + e.Lost +
+			" away and join the group again: it comes back as a new member under a new raft id, and its old vote is not used again"
 	}
 	return text
 }
@@ -98,7 +112,7 @@ func (e *FailedError) Unwrap() error { return e.Cause }
 // isDamage reports whether err says that stored bytes are wrong, rather than that
 // they could not be read.
 func isDamage(err error) bool {
-	for _, wrong := range []error{errSum, errSize, errGone, errLeaf} {
+	for _, wrong := range []error{errSum, errSize, errGone, errLeaf, io.EOF, io.ErrUnexpectedEOF, fs.ErrNotExist} {
 		if errors.Is(err, wrong) {
 			return true
 		}

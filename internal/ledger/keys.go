@@ -18,6 +18,7 @@ const (
 	prefixConfig  = 'c' // number of blocks → configuration after them
 	prefixEntry   = 'e' // index → entry of the tail
 	prefixFormat  = 'f' // format version
+	prefixGaps    = 'g' // blocks that a repair could not save
 	prefixHard    = 'h' // hard state
 	prefixFirst   = 'i' // first index of a block → its number
 	prefixLog     = 'l' // log id

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -97,23 +98,33 @@ type Ledger struct {
 	mu       sync.RWMutex
 	raft     raftView
 	synced   syncedView
+	gaps     gaps // while there are any: no raft view, and no tree
 	logID    codec.LogID
 	removed  codec.Index // by the entry here; 0: not
 	diverged error
+
+	damaged atomic.Pointer[DamageError] // the first that was found since Open
 }
 
 // Open opens the ledger in opts.Dir, or makes one. Errors that callers act on:
-// ErrInUse, *ForeignError, *FormatError, *DamageError, *FailedError.
+// ErrInUse, *ForeignError, *FormatError, *FailedError, and *DamageError, after
+// which Repair may help. A ledger that was repaired may have Holes.
 func Open(opts Options) (*Ledger, error) {
 	if err := opts.complete(); err != nil {
 		return nil, err
 	}
-	db := opts.FS.PathJoin(opts.Dir, databaseDir)
-	s, err := openStore(opts.FS, db, opts.Logger, false)
+	s, err := lockStore(opts.FS, opts.Dir, opts.Logger, false)
 	if err != nil {
 		return nil, err
 	}
 	l := &Ledger{opts: opts, store: s}
+	s.broken = func(d *DamageError) { l.note(d) }
+	if err := s.checkFlags(); err != nil {
+		return nil, errors.Join(err, s.unlock())
+	}
+	if err := s.openDB(false); err != nil {
+		return nil, errors.Join(err, s.unlock())
+	}
 	if err := l.load(); err != nil {
 		return nil, errors.Join(err, s.abandon())
 	}
@@ -122,7 +133,8 @@ func Open(opts Options) (*Ledger, error) {
 
 // Close stops all use of the ledger and leaves a marker of the clean stop, which
 // the next Open compares with what it finds. After a failed write it leaves none
-// and returns that failure.
+// and returns that failure; while blocks are missing, that of the last clean stop
+// stays, if there is one.
 func (l *Ledger) Close() error {
 	l.life.Lock()
 	defer l.life.Unlock()
@@ -133,7 +145,10 @@ func (l *Ledger) Close() error {
 	if err := l.store.close(); err != nil {
 		return err
 	}
-	err := writeMarker(l.store.fs, l.opts.Dir, l.stopped())
+	var err error
+	if !l.gaps.open {
+		err = writeMarker(l.store.fs, l.opts.Dir, l.stopped())
+	}
 	return errors.Join(err, l.store.w.failure(), l.store.unlock())
 }
 
@@ -178,9 +193,13 @@ func (l *Ledger) Failed() error {
 	return l.diverged
 }
 
-// commit writes b, unless the ledger has failed.
+// commit writes b, unless the ledger has failed or has holes.
 func (l *Ledger) commit(b *pebble.Batch, sync bool) error {
-	if err := l.Failed(); err != nil {
+	err := l.Failed()
+	if err == nil && len(l.Holes()) > 0 {
+		err = errHoles
+	}
+	if err != nil {
 		_ = b.Close()
 		return err
 	}

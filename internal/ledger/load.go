@@ -14,18 +14,14 @@ import (
 // and makes a new ledger if the directory is empty.
 func (l *Ledger) load() error {
 	s := l.store
-	stopped, clean, err := readMarker(s.fs, l.opts.Dir)
-	if err != nil {
-		return err
-	}
 	fresh, err := s.checkFormat()
 	if err != nil {
 		return err
 	}
-	if fresh && clean {
-		return &DamageError{What: "it was stopped cleanly, but its database is empty"}
-	}
 	if fresh {
+		if s.exists(s.in(markerFile)) {
+			return &DamageError{What: "it was stopped cleanly, but its database is empty"}
+		}
 		if err := l.create(); err != nil {
 			return err
 		}
@@ -33,7 +29,30 @@ func (l *Ledger) load() error {
 	if err := l.checkOwner(); err != nil {
 		return err
 	}
+	if err := l.loadGaps(); err != nil {
+		return err
+	}
+	if l.gaps.open {
+		return l.loadTorn()
+	}
 	if err := l.loadViews(); err != nil {
+		return err
+	}
+	return l.resume()
+}
+
+// resume holds the views against the marker of the last clean stop, and removes
+// it: from now on there are writes that it does not know. A damaged marker is
+// passed over. It is a second witness of what the database says itself, and
+// without it things are as after a crash; and where one thing is damaged, the
+// other is not.
+func (l *Ledger) resume() error {
+	s := l.store
+	stopped, clean, err := readMarker(s.fs, l.opts.Dir)
+	var damaged *DamageError
+	if errors.As(err, &damaged) {
+		l.opts.Logger.Warn("ledger: the marker of the clean stop is damaged; going on as after a crash", "dir", l.opts.Dir, "err", err)
+	} else if err != nil {
 		return err
 	}
 	if clean {
@@ -48,6 +67,61 @@ func (l *Ledger) load() error {
 		return err
 	}
 	return s.w.failure()
+}
+
+// loadGaps reads which blocks are missing after a repair. When none is, what
+// follows from the blocks is made anew.
+func (l *Ledger) loadGaps() error {
+	g, err := l.store.gaps()
+	if err != nil || !g.open {
+		return err
+	}
+	if len(g.missing) > 0 {
+		l.gaps = g
+		return nil
+	}
+	err = l.rebuild()
+	var misfit *misfitError
+	if errors.As(err, &misfit) && len(g.unproved) > 0 {
+		return l.takeBack(g)
+	}
+	if misfit != nil {
+		return &DamageError{What: "its blocks", Cause: misfit}
+	}
+	return err
+}
+
+// gaps reads the record of missing blocks; without one there are none.
+func (s *store) gaps() (g gaps, err error) {
+	const what = "the record of missing blocks"
+	body, found, err := s.record(single(prefixGaps), what)
+	if err != nil || !found {
+		return g, err
+	}
+	if g, err = readGaps(body); err != nil {
+		return g, damage(what, 0, err)
+	}
+	g.whole = s.wholeTo(g)
+	return g, nil
+}
+
+// loadTorn loads what is known of a ledger with holes.
+func (l *Ledger) loadTorn() (err error) {
+	if l.logID, err = l.store.logID(); err != nil {
+		return err
+	}
+	if l.removed, err = l.store.removedAt(); err != nil {
+		return err
+	}
+	last, head, _, err := l.store.headRecord()
+	if err != nil {
+		return err
+	}
+	l.synced = syncedView{blocks: head.Blocks, last: last, root: head.Root, tree: codec.NewTree()}
+	if _, c, err := l.store.applied(); err == nil { // a joiner has none yet
+		l.synced.config = c
+	}
+	return l.store.w.failure()
 }
 
 // checkFormat refuses unknown formats; fresh tells that nothing was ever written.
@@ -107,13 +181,21 @@ func (l *Ledger) checkOwner() error {
 	if err != nil {
 		return err
 	}
-	if o.group != l.opts.Group {
-		return &ForeignError{Field: "group", Stored: o.group.String(), Given: l.opts.Group.String()}
-	}
-	if o.peer != l.opts.Peer {
-		return &ForeignError{Field: "peer", Stored: string(o.peer), Given: string(l.opts.Peer)}
+	if err := o.check(l.opts); err != nil {
+		return err
 	}
 	l.raftID = codec.RaftIDOf(o.peer, o.salt)
+	return nil
+}
+
+// check refuses the ledger of another group or peer.
+func (o owner) check(opts Options) error {
+	if o.group != opts.Group {
+		return &ForeignError{Field: "group", Stored: o.group.String(), Given: opts.Group.String()}
+	}
+	if o.peer != opts.Peer {
+		return &ForeignError{Field: "peer", Stored: string(o.peer), Given: string(opts.Peer)}
+	}
 	return nil
 }
 
@@ -141,6 +223,9 @@ func (l *Ledger) loadViews() (err error) {
 	if l.synced, err = l.store.loadSynced(); err != nil {
 		return err
 	}
+	if err := l.store.checkDerived(l.synced); err != nil {
+		return err
+	}
 	if l.raft, err = l.store.loadRaft(l.synced); err != nil {
 		return err
 	}
@@ -158,15 +243,23 @@ func (s *store) logID() (id codec.LogID, err error) {
 	return codec.LogID(body), nil
 }
 
+func (s *store) headRecord() (last codec.Cursor, head codec.Head, found bool, err error) {
+	const what = "the head of the blocks"
+	body, found, err := s.record(single(prefixHead), what)
+	if err != nil || !found {
+		return last, head, false, err
+	}
+	if last, head, err = readHead(body); err != nil {
+		return last, head, true, damage(what, 0, err)
+	}
+	return last, head, true, nil
+}
+
 // loadSynced reads the synced view and holds its head against the tree.
 func (s *store) loadSynced() (syncedView, error) {
-	body, found, err := s.record(single(prefixHead), "the head of the blocks")
+	last, head, found, err := s.headRecord()
 	if err != nil || !found {
 		return emptySynced(), err
-	}
-	last, head, err := readHead(body)
-	if err != nil {
-		return syncedView{}, damage("the head of the blocks", 0, err)
 	}
 	v, err := s.syncedAt(head.Blocks)
 	if err != nil {

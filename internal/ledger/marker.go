@@ -20,14 +20,14 @@ const (
 // marker says what a ledger held when it was stopped cleanly. It lies beside the
 // database, so that a database that lost its newest files is found out.
 type marker struct {
-	last   codec.Cursor // of the raft view
-	commit codec.Index
-	head   codec.Head
+	last codec.Cursor // of the raft view
+	hard codec.HardState
+	head codec.Head
 }
 
 // stopped is the marker for what the ledger holds now.
 func (l *Ledger) stopped() marker {
-	m := marker{commit: l.raft.hard.Commit, head: l.synced.head()}
+	m := marker{hard: l.raft.hard, head: l.synced.head()}
 	if l.raft.exists {
 		m.last = codec.Cursor{Index: l.raft.last(), Term: l.raft.terms.at(l.raft.last())}
 	}
@@ -35,15 +35,17 @@ func (l *Ledger) stopped() marker {
 }
 
 func markerBody(m marker) []byte {
-	body := numbersBody(formatVersion, uint64(m.last.Index), uint64(m.last.Term), uint64(m.commit), m.head.Blocks, uint64(m.head.Last))
+	h := m.hard
+	body := numbersBody(formatVersion, uint64(m.last.Index), uint64(m.last.Term), uint64(h.Term), uint64(h.Vote), uint64(h.Commit), m.head.Blocks, uint64(m.head.Last))
 	return append(body, m.head.Root[:]...)
 }
 
 func readMarkerBody(body []byte) (m marker, err error) {
-	if len(body) != 6*8+len(m.head.Root) {
+	const numbers = 8
+	if len(body) != numbers*8+len(m.head.Root) {
 		return m, errSize
 	}
-	n, err := readNumbers(body[:6*8], 6)
+	n, err := readNumbers(body[:numbers*8], numbers)
 	if err != nil {
 		return m, err
 	}
@@ -51,8 +53,9 @@ func readMarkerBody(body []byte) (m marker, err error) {
 		return m, &FormatError{Stored: n[0], Known: formatVersion}
 	}
 	return marker{
-		last: cursor(n[1], n[2]), commit: codec.Index(n[3]),
-		head: codec.Head{Blocks: n[4], Last: codec.Index(n[5]), Root: codec.Hash(body[6*8:])},
+		last: cursor(n[1], n[2]),
+		hard: codec.HardState{Term: codec.Term(n[3]), Vote: codec.RaftID(n[4]), Commit: codec.Index(n[5])},
+		head: codec.Head{Blocks: n[6], Last: codec.Index(n[7]), Root: codec.Hash(body[numbers*8:])},
 	}, nil
 }
 
@@ -122,8 +125,8 @@ func (m marker) check(found marker) error {
 		lost = min(m.head.Last, found.head.Last) + 1
 	}
 	return &DamageError{
-		What: fmt.Sprintf("at its clean stop it held entry %v, commit index %d and %v; now it holds %v, %d and %v",
-			m.last, m.commit, m.head, found.last, found.commit, found.head),
+		What: fmt.Sprintf("at its clean stop it held entry %v, hard state %+v and %v; now it holds %v, %+v and %v",
+			m.last, m.hard, m.head, found.last, found.hard, found.head),
 		Index: lost,
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"slices"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/logmesh/logmesh/codec"
@@ -23,9 +22,10 @@ type Stats struct {
 	LogID  codec.LogID // zero: not known yet
 	Before []codec.Recovery
 
-	Head   codec.Head // of the blocks
-	Bytes  int64      // of the ledger's files
-	Config codec.Configuration
+	Head    codec.Head // of the blocks
+	Missing uint64     // of them, in a repair that is not finished
+	Bytes   int64      // of the ledger's files
+	Config  codec.Configuration
 	// Removed is by which entry this node was removed; 0: not, or it does not know.
 	Removed codec.Index
 
@@ -40,14 +40,15 @@ type Stats struct {
 // offline is a stopped ledger, open for reading.
 type offline struct {
 	*store
-	synced syncedView
-	raft   raftView
+	synced  syncedView
+	missing ranges
+	raft    raftView
 }
 
 // openOffline opens the ledger in dir without changing it. The errors are those
 // of Open.
 func openOffline(disk vfs.FS, dir string) (*offline, error) {
-	s, err := openStore(disk, disk.PathJoin(dir, databaseDir), slog.New(slog.DiscardHandler), true)
+	s, err := openStore(disk, dir, slog.New(slog.DiscardHandler), true)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +67,14 @@ func (o *offline) ledger(fold Fold) *Ledger {
 	return &Ledger{opts: Options{Fold: fold}, store: o.store, raft: o.raft, synced: o.synced}
 }
 
-func (o *offline) load() (err error) {
+func (o *offline) load() error {
+	g, err := o.gaps()
+	if err != nil {
+		return err
+	}
+	if g.open {
+		return o.loadTorn(g)
+	}
 	if o.synced, err = o.loadSynced(); err != nil {
 		return err
 	}
@@ -74,35 +82,48 @@ func (o *offline) load() (err error) {
 	return err
 }
 
-// Stat tells what the stopped ledger in dir holds.
+// loadTorn takes the head as it stands, so that the blocks that are here can be
+// listed, and says that others are not.
+func (o *offline) loadTorn(g gaps) error {
+	last, head, _, err := o.headRecord()
+	if err != nil {
+		return err
+	}
+	o.synced = syncedView{blocks: head.Blocks, last: last, root: head.Root}
+	o.missing = g.missing
+	return &DamageError{What: fmt.Sprintf("a repair is not finished: %d blocks are missing; the node fetches them once it is started", g.missing.blocks()), Index: g.whole + 1}
+}
+
+// Stat tells what the stopped ledger in dir holds. If some of it is damaged, st
+// has the rest, and err is the first *DamageError.
 func Stat(disk vfs.FS, dir string) (st Stats, err error) {
 	o, err := openOffline(disk, dir)
 	if err != nil {
 		return st, err
 	}
 	defer func() { err = errors.Join(err, o.abandon()) }()
-	if err := o.load(); err != nil {
-		return st, err
+	loadErr := o.load()
+	owner, ownerErr := o.owner()
+	if ownerErr == nil {
+		st = Stats{Group: owner.group, Peer: owner.peer, RaftID: codec.RaftIDOf(owner.peer, owner.salt)}
 	}
-	owner, err := o.owner()
-	if err != nil {
-		return st, err
-	}
-	st = Stats{Group: owner.group, Peer: owner.peer, RaftID: codec.RaftIDOf(owner.peer, owner.salt)}
-	if st.LogID, err = o.logID(); err != nil {
-		return st, err
-	}
-	if st.Removed, err = o.removedAt(); err != nil {
-		return st, err
-	}
-	st.Before = o.ledger(nil).beforeLog(st.LogID)
-	st.Head, st.Config, st.Bytes = o.synced.head(), o.synced.config, o.diskBytes()
-	if v := &o.raft; v.exists {
+	log, logErr := o.logID()
+	st.LogID = log
+	removed, removedErr := o.removedAt()
+	st.Removed, st.Before = removed, o.ledger(nil).beforeLog(log)
+	st.Head, st.Config, st.Bytes, st.Missing = o.synced.head(), o.synced.config, o.diskBytes(), o.missing.blocks()
+	if v := &o.raft; v.exists && loadErr == nil {
 		st.RaftView, st.First, st.Last = true, v.prev.Index+1, v.last()
 		st.Hard, st.Applied, st.Tail = v.hard, v.applied, len(v.tail)
 	}
-	_, st.Stopped, err = readMarker(disk, dir)
-	return st, err
+	_, stopped, markerErr := readMarker(disk, dir)
+	st.Stopped = stopped
+	for _, err := range []error{loadErr, ownerErr, logErr, removedErr, markerErr} {
+		if err != nil {
+			return st, err
+		}
+	}
+	return st, nil
 }
 
 // Verify reads everything in the stopped ledger in dir and reports each damage
@@ -125,7 +146,13 @@ func Verify(disk vfs.FS, dir string, fold Fold, report func(*DamageError)) error
 		return tell(err)
 	}
 	defer func() { _ = o.abandon() }()
+	if err := tell(o.checkFlags()); err != nil {
+		return err
+	}
 	whole := true
+	if g, err := o.gaps(); err == nil && g.open {
+		return tell(o.loadTorn(g)) // what follows from the blocks is made anew at its end
+	}
 	chain := chain{fold: fold}
 	steps := []func() error{
 		o.load, o.verifyRecords,
@@ -168,22 +195,14 @@ func (o *offline) verifyRecords() error {
 	return nil
 }
 
-func (o *offline) verifyPrefix(prefix byte) (err error) {
-	it, err := o.db.NewIter(&pebble.IterOptions{LowerBound: single(prefix), UpperBound: after(prefix)})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for it.First(); it.Valid(); it.Next() {
-		value, err := it.ValueAndErr()
-		if err == nil {
-			_, err = bodyOf(it.Key(), value)
+// verifyPrefix checks the sums of all records with a prefix.
+func (s *store) verifyPrefix(prefix byte) error {
+	return s.each(single(prefix), after(prefix), func(key, value []byte) error {
+		if _, err := bodyOf(key, value); err != nil {
+			return damage(fmt.Sprintf("record %q", key), 0, err)
 		}
-		if err != nil {
-			return damage(fmt.Sprintf("record %q", it.Key()), 0, err)
-		}
-	}
-	return it.Error()
+		return nil
+	})
 }
 
 // verifyBlocks holds every block against its leaf, its place and the one before
@@ -269,40 +288,56 @@ func (o *offline) verifyNodes(n uint64, first codec.Index, leaf codec.Hash, tree
 // Dump writes entries [from, to] of the stopped ledger in dir to w, a line each:
 // index, term, kind, where it is kept (a block's number or "tail"), length, and
 // the first bytes of the data in hexadecimal. Indexes that are not there are left
-// out.
+// out; so are those in damaged blocks, of which the errors tell.
 func Dump(disk vfs.FS, dir string, from, to codec.Index, w io.Writer) (err error) {
 	o, err := openOffline(disk, dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.abandon()) }()
-	if err := o.load(); err != nil {
-		return err
+	loadErr := o.load()
+	if loadErr != nil && !isDamaged(loadErr) {
+		return loadErr
 	}
 	out := bufio.NewWriter(w)
 	from = max(from, 1)
-	if end := o.synced.last.Index; from <= min(to, end) {
-		number, _, err := o.blockOf(from)
-		if err != nil {
+	blocksErr := o.dumpBlocks(out, from, to)
+	dumpEntries(out, o.raft.tail, max(from, o.synced.last.Index+1), to, "tail")
+	return errors.Join(out.Flush(), loadErr, blocksErr)
+}
+
+func (o *offline) dumpBlocks(out io.Writer, from, to codec.Index) error {
+	end := o.synced.last.Index
+	if from > min(to, end) {
+		return nil
+	}
+	number, _, err := o.blockOf(from)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for ; number < o.synced.blocks; number++ {
+		es, err := o.entriesOf(number)
+		if err != nil && !isDamaged(err) {
 			return err
 		}
-		for ; number < o.synced.blocks; number++ {
-			data, err := o.block(number)
-			if err != nil {
-				return errors.Join(err, out.Flush())
-			}
-			es, err := decode(number, data)
-			if err != nil {
-				return errors.Join(err, out.Flush())
-			}
-			dumpEntries(out, es, from, to, fmt.Sprint(number))
-			if es[len(es)-1].Index >= to {
-				break
-			}
+		if err != nil && !o.missing.holds(number) {
+			errs = append(errs, err)
+		}
+		dumpEntries(out, es, from, to, fmt.Sprint(number))
+		if len(es) > 0 && es[len(es)-1].Index >= to {
+			break
 		}
 	}
-	dumpEntries(out, o.raft.tail, max(from, o.synced.last.Index+1), to, "tail")
-	return out.Flush()
+	return errors.Join(errs...)
+}
+
+func (o *offline) entriesOf(number uint64) ([]codec.Entry, error) {
+	data, err := o.block(number)
+	if err != nil {
+		return nil, err
+	}
+	return decode(number, data)
 }
 
 // dumpBytes is how much of an entry's data a line shows.

@@ -40,7 +40,8 @@ func (l *Ledger) Entries(lo, hi codec.Index, maxBytes uint64) ([]codec.Entry, er
 // Read is for replay: entries [from, to], from blocks as far as there are
 // blocks, else from the tail; as many as fit in maxBytes of data, but at least
 // one. Nothing is read that is not decided: to must be at most the greater of the
-// commit index and the end of the blocks, else the error is codec.ErrUnavailable.
+// commit index and the end of the blocks, and while there are holes at most
+// Whole, else the error is codec.ErrUnavailable.
 func (l *Ledger) Read(from, to codec.Index, maxBytes int) ([]codec.Entry, error) {
 	if from == 0 || from > to {
 		return nil, fmt.Errorf("ledger: read entries %d to %d", from, to)
@@ -49,6 +50,9 @@ func (l *Ledger) Read(from, to codec.Index, maxBytes int) ([]codec.Entry, error)
 	l.mu.RLock()
 	v, synced := &l.raft, l.synced.last.Index
 	decided := max(v.hard.Commit, synced)
+	if l.gaps.open {
+		decided, synced = l.gaps.whole, l.gaps.whole
+	}
 	var tail []codec.Entry
 	if to <= decided && to > synced {
 		tail = v.inTail(max(from, synced+1), to)
@@ -86,6 +90,7 @@ func (l *Ledger) sealedEntries(from, to codec.Index, budget *uint64) (out []code
 		return nil, false, err
 	}
 	defer l.leave()
+	defer func() { l.note(err) }()
 	d, err := l.blockWith(from)
 	for {
 		if err != nil {

@@ -14,12 +14,16 @@ import (
 
 // store is the Pebble database of a ledger, with its failures remembered.
 type store struct {
-	fs   vfs.FS // a frozenFS
-	dir  string // of the database
-	w    *watch
-	log  *slog.Logger
-	lock *pebble.Lock
-	db   *pebble.DB
+	disk   vfs.FS
+	synced *witness
+	fs     vfs.FS // a frozenFS over synced over disk
+	root   string // the ledger's directory, which is locked
+	dir    string // of the database
+	w      *watch
+	log    *slog.Logger
+	lock   *pebble.Lock
+	db     *pebble.DB
+	broken func(*DamageError) // told of damage that Pebble meets by itself; may be nil
 }
 
 // Memory and file limits of one ledger.
@@ -29,34 +33,52 @@ const (
 	openFiles     = 256
 )
 
-// openStore locks and opens the database in dir, which it makes if readOnly is
-// false. The errors are ErrInUse, *DamageError, and those of the file system.
-func openStore(disk vfs.FS, dir string, log *slog.Logger, readOnly bool) (*store, error) {
-	w := &watch{}
-	s := &store{fs: freezing(disk, w), dir: dir, w: w, log: log}
-	if !readOnly {
-		if err := makeDir(disk, dir); err != nil {
-			return nil, err
-		}
-	}
+// lockStore locks the ledger's directory root, which it makes if readOnly is
+// false, and finishes a swap of databases that a crash interrupted. Its database
+// is not open yet. The errors are ErrInUse and those of the file system.
+func lockStore(disk vfs.FS, root string, log *slog.Logger, readOnly bool) (*store, error) {
+	s := &store{disk: disk, root: root, w: &watch{}, log: log}
+	s.at(databaseDir)
 	if err := s.takeLock(readOnly); err != nil {
 		return nil, err
 	}
+	if err := errors.Join(s.finishSwap(), s.w.failure()); err != nil {
+		return nil, errors.Join(err, s.unlock())
+	}
+	return s, nil
+}
+
+// at makes the database that of a directory in root.
+func (s *store) at(name string) {
+	s.dir = s.disk.PathJoin(s.root, name)
+	s.synced = &witness{FS: s.disk, dir: s.dir}
+	s.fs = freezing(s.synced, s.w)
+}
+
+// openStore is lockStore, and opens the database. The errors are also
+// *DamageError.
+func openStore(disk vfs.FS, root string, log *slog.Logger, readOnly bool) (*store, error) {
+	s, err := lockStore(disk, root, log, readOnly)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.openDB(readOnly); err != nil {
-		return nil, errors.Join(err, s.lock.Close())
+		return nil, errors.Join(err, s.unlock())
 	}
 	return s, nil
 }
 
 func (s *store) takeLock(readOnly bool) error {
 	if readOnly {
-		if _, err := s.fs.Stat(s.dir); err != nil {
-			return fmt.Errorf("no ledger in %s: %w", s.dir, err)
+		if _, err := s.fs.Stat(s.root); err != nil {
+			return fmt.Errorf("no ledger in %s: %w", s.root, err)
 		}
+	} else if err := makeDir(s.disk, s.root); err != nil {
+		return err
 	}
-	lock, err := pebble.LockDirectory(s.dir, s.fs)
+	lock, err := pebble.LockDirectory(s.root, s.fs)
 	if err != nil {
-		return lockError(s.dir, err)
+		return lockError(s.root, err)
 	}
 	s.lock = lock
 	return nil
@@ -74,14 +96,38 @@ func lockError(dir string, err error) error {
 }
 
 func (s *store) openDB(readOnly bool) error {
-	db, err := pebble.Open(s.dir, s.options(readOnly))
+	if readOnly {
+		if _, err := s.fs.Stat(s.dir); err != nil {
+			return fmt.Errorf("no ledger in %s: %w", s.root, err)
+		}
+	} else if err := makeDir(s.disk, s.dir); err != nil {
+		return err
+	}
+	if err := s.checkSynced(); err != nil {
+		return err
+	}
+	return s.openWith(s.options(readOnly))
+}
+
+// checkSynced holds the files of the database against the notes on them. After
+// a clean stop, which flushed everything, the logs do not count.
+func (s *store) checkSynced() error {
+	_, clean, err := readMarker(s.fs, s.root)
+	if err != nil && !isDamaged(err) {
+		return err
+	}
+	return checkSynced(s.fs, s.dir, !clean)
+}
+
+func (s *store) openWith(opts *pebble.Options) error {
+	db, err := pebble.Open(s.dir, opts)
 	if failed := s.w.failure(); failed != nil {
 		if err == nil {
 			_ = db.Close()
 		}
 		return failed
 	}
-	if err != nil && pebble.IsCorruptionError(err) {
+	if err != nil && !isEnvironment(err) {
 		return &DamageError{What: "its database cannot be opened", Index: firstLost(s.fs, s.dir), Cause: err}
 	}
 	if err != nil {
@@ -91,10 +137,17 @@ func (s *store) openDB(readOnly bool) error {
 	return nil
 }
 
+// isEnvironment reports whether Pebble could not be opened because of where it
+// runs (permissions, too many open files), rather than of what it read. Pebble
+// marks as corruption only a part of what damage makes it say.
+func isEnvironment(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno) && !errors.Is(err, fs.ErrNotExist)
+}
+
 func (s *store) options(readOnly bool) *pebble.Options {
 	opts := &pebble.Options{
 		FS:                          s.fs,
-		Lock:                        s.lock,
 		Logger:                      pebbleLogger{s},
 		ReadOnly:                    readOnly,
 		ErrorIfNotExists:            readOnly,
@@ -110,6 +163,9 @@ func (s *store) options(readOnly bool) *pebble.Options {
 		BackgroundError: func(err error) { s.log.Warn("ledger: background work failed", "dir", s.dir, "err", err) },
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			s.log.Error("ledger: damaged file", "dir", s.dir, "what", info.String())
+			if s.broken != nil {
+				s.broken(&DamageError{What: "file " + info.Path, Cause: info.Details})
+			}
 		},
 	}
 	return opts
@@ -205,7 +261,7 @@ func (s *store) close() error {
 	if s.w.failure() == nil {
 		err = s.db.Flush()
 	}
-	if err = errors.Join(err, s.db.Close()); err != nil {
+	if err = errors.Join(err, s.db.Close(), s.synced.close()); err != nil {
 		s.w.note(s.dir, err)
 	}
 	if err := s.w.failure(); err != nil {
@@ -222,7 +278,7 @@ func (s *store) abandon() error {
 	return errors.Join(s.db.Close(), s.unlock())
 }
 
-func (s *store) unlock() error { return s.lock.Close() }
+func (s *store) unlock() error { return errors.Join(s.synced.close(), s.lock.Close()) }
 
 // diskBytes is the size of all files of the database.
 func (s *store) diskBytes() int64 {

@@ -45,6 +45,14 @@ func (l *Ledger) extend(b *pebble.Batch) *extension {
 // add puts one block behind the view: data is its encoding, entries what it
 // decodes to.
 func (x *extension) add(data []byte, leaf codec.Hash, entries []codec.Entry) error {
+	if err := x.batch.Set(numbered(prefixBlock, x.view.blocks), data, nil); err != nil {
+		return err
+	}
+	return x.place(data, leaf, entries)
+}
+
+// place is add for a block whose own record is there.
+func (x *extension) place(data []byte, leaf codec.Hash, entries []codec.Entry) error {
 	v, b := &x.view, x.batch
 	first, last := entries[0], entries[len(entries)-1]
 	if first.Index != v.last.Index+1 || first.Term < v.last.Term {
@@ -54,10 +62,7 @@ func (x *extension) add(data []byte, leaf codec.Hash, entries []codec.Entry) err
 		return err
 	}
 	number := v.blocks
-	err := b.Set(numbered(prefixBlock, number), data, nil)
-	where := span{first: first.Index, last: last.Cursor(), size: uint64(len(data))}
-	err = errors.Join(err, set(b, numbered(prefixSpan, number), spanBody(where)))
-	err = errors.Join(err, set(b, numbered(prefixFirst, first.Index), numbersBody(number)))
+	err := putPlace(b, number, spanOf(entries, data))
 	v.tree.Append(leaf, func(level uint, number uint64, node codec.Hash) {
 		err = errors.Join(err, b.Set(nodeKey(codec.TreeNode{Level: level, Number: number}), node[:], nil))
 	})
@@ -127,7 +132,7 @@ func (l *Ledger) RootAt(blocks uint64) (codec.Hash, error) {
 
 // Leaves are the leaves of blocks [from, to), or codec.ErrUnavailable.
 func (l *Ledger) Leaves(from, to uint64) ([]codec.Hash, error) {
-	if from > to || to > l.Head().Blocks {
+	if from > to || to > l.treeSize() {
 		return nil, codec.ErrUnavailable
 	}
 	nodes := make([]codec.TreeNode, to-from)
@@ -140,10 +145,20 @@ func (l *Ledger) Leaves(from, to uint64) ([]codec.Hash, error) {
 // Range is the compact range of blocks [from, to): the roots of the perfect
 // subtrees that cover them, from left to right; or codec.ErrUnavailable.
 func (l *Ledger) Range(from, to uint64) ([]codec.Hash, error) {
-	if from > to || to > l.Head().Blocks {
+	if from > to || to > l.treeSize() {
 		return nil, codec.ErrUnavailable
 	}
 	return l.nodes(codec.RangeNodes(from, to))
+}
+
+// treeSize is how many blocks the tree is over; none while there are gaps.
+func (l *Ledger) treeSize() uint64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.gaps.open {
+		return 0
+	}
+	return l.synced.blocks
 }
 
 func (l *Ledger) nodes(want []codec.TreeNode) ([]codec.Hash, error) {
@@ -151,7 +166,9 @@ func (l *Ledger) nodes(want []codec.TreeNode) ([]codec.Hash, error) {
 		return nil, err
 	}
 	defer l.leave()
-	return l.store.nodes(want)
+	out, err := l.store.nodes(want)
+	l.note(err)
+	return out, err
 }
 
 func (s *store) nodes(want []codec.TreeNode) ([]codec.Hash, error) {
@@ -173,14 +190,16 @@ func (s *store) nodes(want []codec.TreeNode) ([]codec.Hash, error) {
 // owns it. The error is codec.ErrUnavailable if it is not here, or a
 // *DamageError.
 func (l *Ledger) Block(number uint64) ([]byte, error) {
-	if number >= l.Head().Blocks {
+	if !l.has(number) {
 		return nil, codec.ErrUnavailable
 	}
 	if err := l.enter(); err != nil {
 		return nil, err
 	}
 	defer l.leave()
-	return l.store.block(number)
+	data, err := l.store.block(number)
+	l.note(err)
+	return data, err
 }
 
 func (s *store) block(number uint64) ([]byte, error) {
@@ -265,7 +284,9 @@ func (l *Ledger) BlockOf(i codec.Index) (number uint64, first codec.Index, err e
 		return 0, 0, err
 	}
 	defer l.leave()
-	return l.store.blockOf(i)
+	number, first, err = l.store.blockOf(i)
+	l.note(err)
+	return number, first, err
 }
 
 func (s *store) blockOf(i codec.Index) (number uint64, first codec.Index, err error) {
