@@ -104,6 +104,7 @@ type raftActor struct {
 	routes     map[codec.RaftID]codec.PeerID // who sent as this id, for ids outside the configuration
 	joining    bool                          // a Join is under way
 	joinAfter  time.Time
+	repairing  bool // the ledger has holes; core is nil
 	syncing    bool
 	syncFor    codec.Index // index of the held snapshot that the session is for
 	leaderless int
@@ -142,7 +143,7 @@ func (r *raftActor) Receive(ctx actor.Context) {
 	case syncDone:
 		r.syncDone(ctx, m.err)
 	case syncAgain:
-		r.sync(ctx, syncWanted{why: "this node is new; the last try failed"})
+		r.begin(ctx)
 	case joined:
 		r.joined(m)
 	case handOver:
@@ -171,20 +172,10 @@ func (r *raftActor) look(ctx actor.Context) {
 	ctx.Send(ctx.Self(), lookAtReady{})
 }
 
-// started opens Raft if this ledger has a raft view, or else catches up first.
 func (r *raftActor) started(ctx actor.Context) {
 	r.reads = map[uint64]chan<- codec.Answer{}
 	r.routes = map[codec.RaftID]codec.PeerID{}
-	if !r.ledger.HasRaftView() {
-		r.publish()
-		r.sync(ctx, syncWanted{why: "this node is new"})
-		return
-	}
-	if err := r.open(ctx); err != nil {
-		r.fail(err)
-		return
-	}
-	r.sync(ctx, syncWanted{why: "start", behind: 64})
+	r.begin(ctx)
 }
 
 // open opens the RawNode. A synced view that is ahead of what Raft had is
@@ -212,6 +203,10 @@ func (r *raftActor) open(ctx actor.Context) error {
 }
 
 func (r *raftActor) tick(ctx actor.Context) {
+	if err := r.ledger.Damaged(); err != nil { // whoever met it
+		r.fail(err)
+		return
+	}
 	if r.core == nil {
 		return
 	}

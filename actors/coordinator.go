@@ -29,6 +29,7 @@ type (
 		why    string
 		until  codec.Index // the session goes on until the ledger has this index; 0: to the leader's head
 		behind uint64      // with no until: end at once unless the leader's head is more than so many blocks ahead
+		repair bool        // instead: fill the holes of the ledger, from anybody; its own tree proves the blocks
 		reply  *actor.PID  // gets syncDone
 	}
 	// leaderSeen tells who leads, as consensus knows it. Empty: nobody.
@@ -185,7 +186,7 @@ func (c *coordinator) do(ctx actor.Context, effect catchup.Effect) {
 	case catchup.Cancel:
 		ctx.Send(c.fetcher(ctx, e.Peer), cancel{e.Lease})
 	case catchup.Release:
-		ctx.Send(c.storer, release{session: c.s.id, first: e.First, blocks: e.Blocks, reply: ctx.Self()})
+		ctx.Send(c.storer, release{session: c.s.id, first: e.First, blocks: e.Blocks, fill: c.s.want.repair, reply: ctx.Self()})
 	case catchup.Broadcast:
 		c.broadcast()
 	case catchup.Wake:
@@ -194,6 +195,10 @@ func (c *coordinator) do(ctx actor.Context, effect catchup.Effect) {
 		c.log.Warn("a peer served a bad block and is out for this catch-up", "peer", e.Peer, "err", e.Err)
 	case catchup.Finish:
 		c.s.finished = true
+		if c.s.want.repair {
+			c.filled(ctx)
+			return
+		}
 		c.compare(ctx)
 	case catchup.Fail:
 		c.finish(ctx, e.Err)

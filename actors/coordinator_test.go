@@ -40,8 +40,13 @@ type syncer struct {
 
 func newSyncer(t *testing.T, peers ...*fakePeer) *syncer {
 	t.Helper()
+	return newSyncerOn(t, openLedger(t, self), peers...)
+}
+
+func newSyncerOn(t *testing.T, l *ledger.Ledger, peers ...*fakePeer) *syncer {
+	t.Helper()
 	x := &syncer{
-		t: t, system: testSystem(t), ledger: openLedger(t, self), machine: &sumMachine{}, asker: &inbox{}, peers: map[codec.PeerID]*fakePeer{},
+		t: t, system: testSystem(t), ledger: l, machine: &sumMachine{}, asker: &inbox{}, peers: map[codec.PeerID]*fakePeer{},
 	}
 	x.net = &fakeNetwork{open: x.open, broadcast: x.broadcast}
 	for _, p := range peers {

@@ -50,6 +50,10 @@
 // group on this node with the reason: no actor is ever restarted with an empty
 // memory.
 //
+// Damage of the ledger stops the group too, whoever meets it. The owner opens the
+// ledger again, which repairs it; what is then missing is fetched by a sync session
+// for each hole, before Raft is opened.
+//
 // # Shutdown
 //
 // Group.Close stops the supervisor, which stops its children and then itself;

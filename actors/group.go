@@ -231,6 +231,10 @@ func (g *Group) fail(err error) {
 		go g.stop()
 		return
 	}
+	var lost *consensus.LostEntriesError
+	if errors.As(err, &lost) { // also a later start must not vote
+		g.cfg.Ledger.GiveUp(err)
+	}
 	g.log.Error("the group stops on this node", append([]any{"err", err}, stackOf(err)...)...)
 	go g.stop()
 }

@@ -189,9 +189,8 @@ func (g *Group) offer(req codec.AvailabilityRequest) codec.AvailabilityReply {
 	l := g.cfg.Ledger
 	head := l.Head()
 	r := codec.AvailabilityReply{Nonce: req.Nonce, Head: head, Horizon: l.FirstIndex()}
-	if head.Blocks > 0 {
-		r.Held = []codec.BlockRange{{From: 0, To: head.Blocks}}
-	}
+	r.Held = l.Held()
+	r.Held = r.Held[:min(len(r.Held), codec.MaxHeld)]
 	rounded := head.Blocks - head.Blocks%codec.ProofGroup
 	r.Rounded = g.sizedRoot(rounded)
 	for _, n := range req.Sizes {

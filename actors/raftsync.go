@@ -12,6 +12,28 @@ func (r *raftActor) sync(ctx actor.Context, w syncWanted) {
 	ctx.Send(r.coord, w)
 }
 
+// begin opens Raft if this ledger has a raft view, and then looks whether it is
+// behind. A new one catches up first; one with holes has them filled first, and
+// until then it neither votes nor acknowledges.
+func (r *raftActor) begin(ctx actor.Context) {
+	r.repairing = len(r.ledger.Holes()) > 0
+	switch {
+	case r.repairing:
+		r.publish()
+		ctx.Send(r.replay, advance{to: r.ledger.Whole()})
+		r.sync(ctx, syncWanted{why: "blocks were damaged here", repair: true})
+	case !r.ledger.HasRaftView():
+		r.publish()
+		r.sync(ctx, syncWanted{why: "this node is new"})
+	default:
+		if err := r.open(ctx); err != nil {
+			r.fail(err)
+			return
+		}
+		r.sync(ctx, syncWanted{why: "start", behind: 64})
+	}
+}
+
 // syncDone goes on after a sync session: a joiner opens Raft, a member that
 // holds a MsgSnap steps it.
 func (r *raftActor) syncDone(ctx actor.Context, err error) {
@@ -20,6 +42,8 @@ func (r *raftActor) syncDone(ctx actor.Context, err error) {
 	case r.core == nil && err != nil:
 		self, root := ctx.Self(), ctx.ActorSystem().Root
 		r.clock.AfterFunc(syncRetry, func() { root.Send(self, syncAgain{}) })
+	case r.repairing:
+		r.begin(ctx)
 	case r.core == nil:
 		if err := r.openJoiner(ctx); err != nil {
 			r.fail(err)

@@ -42,18 +42,22 @@ func (c *coordinator) wanted(ctx actor.Context, w syncWanted) {
 		}
 		return
 	}
-	head := c.ledger.Head()
+	c.sessions++
+	plan := catchup.Config{
+		Session: c.nonce(), Self: c.self, From: c.ledger.Head().Blocks, Check: checkBlock,
+		Lease: c.sessions << 32, // what an earlier session's fetchers still say is recognised
+	}
+	plan.Seed = plan.Session
+	if w.repair && !c.aimAtHole(&plan) {
+		ctx.Send(w.reply, syncDone{})
+		return
+	}
 	c.fetchers = map[codec.PeerID]*actor.PID{}
 	c.s = &syncSession{
-		id: c.nonce(), want: w, started: c.clock.Now(), led: c.clock.Now(), from: head.Blocks,
-		offers: map[codec.PeerID]codec.AvailabilityReply{},
+		id: plan.Session, want: w, started: c.clock.Now(), led: c.clock.Now(), from: plan.From,
+		offers: map[codec.PeerID]codec.AvailabilityReply{}, plan: catchup.New(plan),
 	}
-	c.sessions++
-	c.s.plan = catchup.New(catchup.Config{
-		Session: c.s.id, Self: c.self, From: head.Blocks, Check: checkBlock, Seed: c.s.id,
-		Lease: c.sessions << 32, // what an earlier session's fetchers still say is recognised
-	})
-	c.log.Debug("asking peers what they have", "why", w.why, "from_block", head.Blocks, "session", c.s.id)
+	c.log.Debug("asking peers what they have", "why", w.why, "from_block", plan.From, "session", c.s.id)
 	if c.leader != "" {
 		c.step(ctx, catchup.LeaderChanged{Peer: c.leader})
 	}
@@ -87,7 +91,7 @@ func (c *coordinator) check(ctx actor.Context) {
 		c.finish(ctx, nil) // a leader has what is committed
 		return
 	}
-	leaderless := c.clock.Now().Sub(s.led) > leaderSilent
+	leaderless := s.want.repair || c.clock.Now().Sub(s.led) > leaderSilent
 	for _, p := range c.network.Bonds() {
 		if _, ok := s.offers[p]; !ok || leaderless {
 			c.ask(ctx, p, nil)
@@ -139,7 +143,7 @@ func (c *coordinator) offered(ctx actor.Context, m offered) {
 		c.leaderIs(ctx, m.peer)
 	}
 	c.step(ctx, catchup.PeerOffered{Peer: m.peer, Reply: m.reply})
-	if m.reply.Leader && m.peer == c.leader {
+	if m.reply.Leader && m.peer == c.leader && c.s != nil && !c.s.want.repair {
 		c.leaderOffered(ctx, m.reply)
 	}
 }

@@ -16,6 +16,7 @@ type (
 		session uint64
 		first   uint64
 		blocks  [][]byte
+		fill    bool // they fill a hole
 		reply   *actor.PID
 	}
 	// stored says that all blocks below through are durable.
@@ -45,12 +46,16 @@ func (s *storer) Receive(ctx actor.Context) {
 	if !ok {
 		return
 	}
-	before := s.ledger.HeadCursor().Index
-	if err := s.store(m.first, m.blocks); err != nil {
+	before := s.ledger.Whole()
+	store := s.store
+	if m.fill {
+		store = s.ledger.Fill
+	}
+	if err := store(m.first, m.blocks); err != nil {
 		s.refused(ctx, m, err)
 		return
 	}
-	after := s.ledger.HeadCursor().Index
+	after := s.ledger.Whole()
 	ctx.Send(s.replay, advance{to: after})
 	ctx.Send(m.reply, stored{
 		session: m.session, through: m.first + uint64(len(m.blocks)), bytes: totalBytes(m.blocks), entries: uint64(after - before),

@@ -20,6 +20,8 @@ type View struct {
 	Config    codec.Configuration
 	Said      map[codec.RaftID]Said // by other members, lately
 	Head      codec.Head
+	Missing   uint64      // blocks that were damaged and are not here yet
+	Whole     codec.Index // no block is missing up to here
 	Horizon   codec.Index
 	Last      codec.Index
 	Applied   codec.Index
@@ -75,6 +77,10 @@ func (g *Group) View() View {
 		Head: l.Head(), Horizon: l.FirstIndex(), Last: l.LastIndex(), Disk: l.DiskBytes(),
 		Full: l.Full(g.cfg.Clock.Now()), RaftID: l.RaftID(), Log: l.LogID(), ServeRate: g.rate.Load(),
 	}
+	for _, hole := range l.Holes() {
+		v.Missing += hole.To - hole.From
+	}
+	v.Whole = l.Whole()
 	if !g.started.Load() {
 		return v
 	}
