@@ -11,7 +11,7 @@ import (
 )
 
 // fill writes n values of size bytes through g and returns the last index.
-func fill(t *testing.T, g *logmesh.Group, n, size int) logmesh.Result {
+func fill(t testing.TB, g *logmesh.Group, n, size int) logmesh.Result {
 	t.Helper()
 	commands := make([][]byte, n)
 	for i := range commands {

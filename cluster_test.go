@@ -51,15 +51,13 @@ func newClusterIn(t testing.TB, dir string, size int, log *slog.Logger) *cluster
 // others are.
 func (c *cluster) start(i int) {
 	c.t.Helper()
-	n, g, err := c.open(i)
-	require.NoError(c.t, err)
-	c.nodes[i], c.group[i], c.addrs[i] = n, g, n.Addrs()[0]
+	c.open(i)
+	require.NoError(c.t, c.join(i))
 }
 
-// open is start that may fail in the group.
-func (c *cluster) open(i int) (*logmesh.Node, *logmesh.Group, error) {
+// open starts node i, without the group.
+func (c *cluster) open(i int) {
 	c.t.Helper()
-	ctx := testContext(c.t)
 	cfg := logmesh.Config{
 		Data:   filepath.Join(c.dir, fmt.Sprint(i)),
 		Listen: []string{"/ip4/127.0.0.1/tcp/0"},
@@ -73,10 +71,15 @@ func (c *cluster) open(i int) (*logmesh.Node, *logmesh.Group, error) {
 	if old := c.addrs[i]; old != "" {
 		cfg.Listen = []string{old[:len(old)-len("/p2p/")-52]}
 	}
-	n, err := logmesh.Open(ctx, cfg)
+	n, err := logmesh.Open(testContext(c.t), cfg)
 	require.NoError(c.t, err)
-	g, err := n.Join(ctx, logmesh.GroupConfig{Key: c.key, Found: i == 0 && len(cfg.Peers) == 0}, kv.New())
-	return n, g, err
+	c.nodes[i], c.addrs[i] = n, n.Addrs()[0]
+}
+
+// join makes node i take part in the group; the first node founds it.
+func (c *cluster) join(i int) (err error) {
+	c.group[i], err = c.nodes[i].Join(testContext(c.t), logmesh.GroupConfig{Key: c.key, Found: i == 0 && len(c.nodes) == 1}, kv.New())
+	return err
 }
 
 func (c *cluster) stop(i int) {

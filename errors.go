@@ -37,6 +37,30 @@ func (e *UnknownOutcomeError) Error() string {
 
 func (e *UnknownOutcomeError) Unwrap() error { return e.Cause }
 
+// DamagedError says that what this node stored of a group is not what it wrote.
+//
+// From Group.Err it is mostly Repairable: close what is left of the group and
+// Join again, with a fresh machine. Join repairs what it can, fetches damaged
+// blocks from the other members, and only then lets this node vote. From Join,
+// or with Repairable unset, what only this node knew is lost: the text says how
+// it becomes a new member with an empty directory.
+type DamagedError struct {
+	Group      string
+	Index      codec.Index // where the damage starts; 0: not at an entry, or not known
+	Repairable bool
+	Cause      error
+}
+
+func (e *DamagedError) Error() string {
+	text := fmt.Sprintf("group %q: %v", e.Group, e.Cause)
+	if e.Repairable {
+		text += "; join again, with a fresh machine, to repair it"
+	}
+	return text
+}
+
+func (e *DamagedError) Unwrap() error { return e.Cause }
+
 // RejectedError says that a command was decided and the machine refused it:
 // nothing was changed, on any member.
 type RejectedError struct {

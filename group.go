@@ -106,9 +106,9 @@ func (g *Group) openLedger() (err error) {
 	}
 	opts.Dir = g.dir()
 	fillRandom(opts.Salt[:])
-	g.ledger, err = ledger.Open(opts)
+	g.ledger, err = openRepaired(opts)
 	if err != nil {
-		return fmt.Errorf("open the ledger of group %q: %w", g.cfg.Name, err)
+		return fmt.Errorf("open the ledger of group %q: %w", g.cfg.Name, g.translate(err))
 	}
 	if at := g.ledger.Removed(); at != 0 {
 		return errors.Join(&RemovedError{Index: at, Dir: opts.Dir}, g.ledger.Close())
@@ -225,11 +225,11 @@ func (g *Group) close() error {
 // Done is closed when the group has stopped on this node.
 func (g *Group) Done() <-chan struct{} { return g.done }
 
-// Err is why the group stopped by itself: a *RemovedError, a failed disk, a panic of
-// the machine, a log that diverges. It is nil while the group runs and after
-// Close.
+// Err is why the group stopped by itself: a *RemovedError, a *DamagedError, a
+// failed disk, a panic of the machine, a log that diverges. It is nil while the
+// group runs and after Close.
 func (g *Group) Err() error {
-	err := translate(g.actors.Err())
+	err := g.translate(g.actors.Err())
 	var removed *RemovedError
 	if errors.As(err, &removed) {
 		removed.Dir = g.dir()
@@ -240,7 +240,15 @@ func (g *Group) Err() error {
 // SetServeRate changes GroupConfig.ServeRate.
 func (g *Group) SetServeRate(bytesPerSec int64) { g.actors.SetServeRate(bytesPerSec) }
 
-// translate turns errors of the actors into those of this package.
+// translate turns errors of the actors and the ledger into those of this package.
+func (g *Group) translate(err error) error {
+	if d := damaged(err); d != nil {
+		d.Group = g.cfg.Name
+		return d
+	}
+	return translate(err)
+}
+
 func translate(err error) error {
 	var (
 		removed *actors.RemovedError

@@ -52,11 +52,11 @@ func (c *cluster) gone(i int) {
 // refusedToStart: node i was removed, and its directory says so.
 func (c *cluster) refusedToStart(i int) {
 	c.t.Helper()
-	n, _, err := c.open(i)
+	c.open(i)
 	var removed *logmesh.RemovedError
-	require.ErrorAs(c.t, err, &removed)
+	require.ErrorAs(c.t, c.join(i), &removed)
 	require.NotEmpty(c.t, removed.Dir)
-	require.NoError(c.t, n.Close())
+	c.stop(i)
 }
 
 // M1: a live follower that is removed is told, stops, and is refused at its next

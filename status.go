@@ -13,6 +13,7 @@ type Phase string
 const (
 	PhaseJoining    Phase = "joining"     // looking for the group, or asking to be added
 	PhaseCatchingUp Phase = "catching up" // fetching blocks from peers
+	PhaseRepairing  Phase = "repairing"   // fetching blocks that were damaged here; it does not vote meanwhile
 	PhaseReplaying  Phase = "replaying"   // applying its own ledger after a start
 	PhaseOnline     Phase = "online"      // a member that follows the log
 	PhaseRemoved    Phase = "removed"     // no member any more
@@ -45,8 +46,9 @@ type Status struct {
 	BlockDigest codec.Digest `json:"block_digest"` // at the newest block end
 	BlockEnd    codec.Index  `json:"block_end"`    // its index; 0: none yet
 
-	Blocks    uint64      `json:"blocks"` // sealed
-	Root      codec.Hash  `json:"root"`   // of the block tree over them
+	Blocks    uint64      `json:"blocks"`            // sealed
+	Missing   uint64      `json:"missing,omitempty"` // of Blocks: damaged here, and not fetched again yet
+	Root      codec.Hash  `json:"root"`              // of the block tree over them
 	Horizon   codec.Index `json:"horizon"`
 	DiskBytes int64       `json:"disk_bytes"`
 	ServeRate int64       `json:"serve_rate"` // bytes a second to peers that catch up; 0: no limit

@@ -21,7 +21,7 @@ func (g *Group) Status() Status {
 		Log: v.Log, Peer: g.node.id, RaftID: v.RaftID, Addrs: g.node.Addrs(),
 		Leader: v.Leader, Term: v.Raft.Term, Committed: max(v.Raft.Commit, v.Head.Last), Applied: v.Applied, Last: max(v.Last, v.Head.Last),
 		Digest: v.Digest, BlockDigest: v.Block.Digest, BlockEnd: v.BlockEnd,
-		Blocks: v.Head.Blocks, Root: v.Head.Root, Horizon: v.Horizon, DiskBytes: v.Disk, ServeRate: v.ServeRate,
+		Blocks: v.Head.Blocks, Missing: v.Missing, Root: v.Head.Root, Horizon: v.Horizon, DiskBytes: v.Disk, ServeRate: v.ServeRate,
 		ConfigIndex: v.Config.Index, Target: v.Config.Target, Bonds: v.Bonds, Members: g.members(v), Alerts: []string{},
 		NoQuorum: g.noQuorum(),
 	}
@@ -57,6 +57,9 @@ func (g *Group) phase(v actors.View) Phase {
 		return PhaseStopped
 	default:
 	}
+	if v.Missing > 0 {
+		return PhaseRepairing
+	}
 	syncing := v.Sync != nil && !v.Sync.Finished
 	switch {
 	case syncing && v.Sync.Plan.Needed > 0 && (!v.Open || v.Sync.Plan.Needed > v.Sync.Plan.Done):
@@ -83,6 +86,10 @@ func (g *Group) detail(v actors.View, s Status) string {
 	switch {
 	case s.Phase == PhaseReplaying:
 		return fmt.Sprintf("replaying %d of %d", v.Applied, max(v.Target, v.Raft.Commit))
+	case s.Phase == PhaseRepairing && len(v.Bonds) == 0:
+		return repairing(v) + "; " + g.whyNoBond()
+	case s.Phase == PhaseRepairing:
+		return repairing(v)
 	case s.Phase == PhaseJoining && len(v.Bonds) == 0:
 		return g.whyNoBond()
 	case s.Phase == PhaseJoining && v.Open:
@@ -95,6 +102,10 @@ func (g *Group) detail(v actors.View, s Status) string {
 		return "no leader: writes and strong reads wait"
 	}
 	return ""
+}
+
+func repairing(v actors.View) string {
+	return fmt.Sprintf("%d damaged blocks are missing, from index %d on: fetching them from peers", v.Missing, v.Whole+1)
 }
 
 func (g *Group) whyNoBond() string {
@@ -201,6 +212,9 @@ func alerts(v actors.View, s Status) []string {
 	out := []string{}
 	if s.Error != "" {
 		out = append(out, s.Error)
+	}
+	if v.Missing > 0 {
+		out = append(out, repairing(v)+"; until then this node does not vote, and reads here are as of an earlier index")
 	}
 	if v.Full {
 		out = append(out, "disk full: nothing is acknowledged here until space is freed")

@@ -42,8 +42,12 @@ func onLedger(cmd *cobra.Command, do func(dir string) error) *cobra.Command {
 			return err
 		}
 		err = do(dir)
-		if errors.Is(err, ledger.ErrInUse) {
+		var damage *ledger.DamageError
+		switch {
+		case errors.Is(err, ledger.ErrInUse):
 			return hinted(err, "stop the node first")
+		case errors.As(err, &damage):
+			return hinted(err, "`logmesh log verify` lists all damage")
 		}
 		return err
 	}
@@ -67,9 +71,9 @@ func ledgerDir(dir, group string) (string, error) {
 
 func (a *app) logStat() *cobra.Command {
 	return onLedger(&cobra.Command{Use: "stat DIR", Short: "Say what the log holds"}, func(dir string) error {
-		st, err := ledger.Stat(vfs.Default, dir)
-		if err != nil {
-			return err
+		st, damage := ledger.Stat(vfs.Default, dir)
+		if st.Peer == "" && damage != nil {
+			return damage
 		}
 		w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 		row := func(name, format string, args ...any) {
@@ -83,6 +87,9 @@ func (a *app) logStat() *cobra.Command {
 			row("", "%v until the recovery at index %d", r.Log, r.Index)
 		}
 		row("blocks", "%d, up to index %d, root %v", st.Head.Blocks, st.Head.Last, st.Head.Root)
+		if st.Missing > 0 {
+			row("missing", "%d blocks, damaged; fetched when the node starts", st.Missing)
+		}
 		row("files", "%s MB", megabytes(st.Bytes))
 		row("members", "%d, of them %d voters", len(st.Config.Members), st.Config.Voters())
 		if st.Removed != 0 {
@@ -94,14 +101,17 @@ func (a *app) logStat() *cobra.Command {
 			row("applied", "%d, by Raft", st.Applied)
 		}
 		row("stopped", "%s", map[bool]string{true: "cleanly", false: "not cleanly"}[st.Stopped])
-		return w.Flush()
+		return errors.Join(w.Flush(), damage)
 	})
 }
 
 func (a *app) logVerify() *cobra.Command {
 	return onLedger(&cobra.Command{
 		Use: "verify DIR", Short: "Find damage",
-		Long: "Read everything and list each damage, with the index where it starts. Fails if there is any.",
+		Long: `Read everything and list each damage, with the index where it starts. Fails if there is any.
+
+Starting the node repairs what can be repaired, and fetches damaged blocks from other members.
+It refuses if what only this node knew is lost, and says how to come back empty.`,
 	}, func(dir string) error {
 		found := 0
 		err := ledger.Verify(vfs.Default, dir, actors.Fold, func(d *ledger.DamageError) {
@@ -112,7 +122,7 @@ func (a *app) logVerify() *cobra.Command {
 			return err
 		}
 		if found > 0 {
-			return hinted(fmt.Errorf("%d damages in %s", found, dir), "move the directory away and join again: the node fetches everything from its peers")
+			return hinted(fmt.Errorf("%d damages in %s", found, dir), "start the node: it repairs itself, or says what is lost and how to come back with an empty directory")
 		}
 		a.say("no damage in %s", dir)
 		return nil

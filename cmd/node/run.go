@@ -112,24 +112,50 @@ func (a *app) run(ctx context.Context, f runFlags) error {
 	return a.serve(ctx, dir, p)
 }
 
+// maxRepairs is how often damage that is found while the node runs is repaired,
+// before the node gives up: a disk that goes on so is to be replaced.
+const maxRepairs = 3
+
 // serve runs the node of a plan until ctx ends or the group stops.
 func (a *app) serve(ctx context.Context, dir *dataDir, p plan) (err error) {
 	l, err := a.listenAPI(p)
 	if err != nil {
 		return err
 	}
-	defer l.Close() //nolint:errcheck // the server closes it first
+	defer func() { _ = l.Close() }() // the server closes it first
 	node, err := logmesh.Open(ctx, p.node)
 	if err != nil {
 		return explain(err)
 	}
 	defer func() { err = errors.Join(err, a.stop(node)) }()
+	ready := func() error { return a.announce(dir, p, node, l.Addr().String()) }
+	for repairs := 0; ; repairs++ {
+		err := a.takePart(ctx, p, node, l, ready)
+		if err == nil {
+			return nil
+		}
+		var damaged *logmesh.DamagedError
+		if !errors.As(err, &damaged) || !damaged.Repairable || repairs == maxRepairs {
+			return explain(err)
+		}
+		a.say("%v", damaged.Cause)
+		a.say("  repairing it")
+		if l, err = net.Listen("tcp", l.Addr().String()); err != nil {
+			return fmt.Errorf("the API's address: %w", err)
+		}
+		ready = func() error { return nil }
+	}
+}
+
+// takePart runs the group and the API on l until ctx ends or one of them stops.
+// ready is called once both are up.
+func (a *app) takePart(ctx context.Context, p plan, node *logmesh.Node, l net.Listener, ready func() error) (err error) {
 	group, err := node.Join(ctx, p.group, kv.New())
 	if err != nil && ctx.Err() != nil {
 		return errors.New("interrupted before the node was ready")
 	}
 	if err != nil {
-		return explain(err)
+		return err
 	}
 	server := api.NewServer(api.Node{
 		Store: api.NewStore(group), Status: group.Status, Members: group, SetServeRate: group.SetServeRate, Logger: p.node.Logger,
@@ -141,7 +167,7 @@ func (a *app) serve(ctx context.Context, dir *dataDir, p plan) (err error) {
 		defer cancel()
 		err = errors.Join(err, server.Close(ctx))
 	}()
-	if err := a.announce(dir, p, node, l.Addr().String()); err != nil {
+	if err := ready(); err != nil {
 		return err
 	}
 	following, stop := context.WithCancel(ctx)
@@ -164,7 +190,7 @@ func (a *app) serve(ctx context.Context, dir *dataDir, p plan) (err error) {
 			a.say("this node has left the group; to join again, move %s away", filepath.Join(p.node.Data, groupsDir))
 			return nil
 		}
-		return explain(fmt.Errorf("the group stopped: %w", group.Err()))
+		return fmt.Errorf("the group stopped: %w", group.Err())
 	}
 }
 
