@@ -61,6 +61,7 @@ type Group struct {
 	client     *client
 	clientDone chan struct{}
 	reads      readBatch
+	reign      reign // of the leader that the view shows
 	ctx        context.Context
 	cancel     context.CancelFunc
 	done       chan struct{}
@@ -210,6 +211,8 @@ func (g *Group) send(to func() *actor.PID, m any) bool {
 }
 
 func (g *Group) leaderChanged(v *consensusView) {
+	g.log.Debug("leader changed", "leader", v.leader, "term", v.status.Term)
+	g.reign.over()
 	g.system.Root.Send(g.coordinator, leaderSeen{v.leader})
 	g.client.repropose()
 }
@@ -385,8 +388,10 @@ func (g *Group) propose(ctx context.Context, m *codec.Propose) (codec.Answer, er
 	return g.leaderCall(ctx, m)
 }
 
-// leaderCall asks whoever leads: ourselves without the network.
+// leaderCall asks whoever leads: ourselves without the network. It does not wait
+// longer for one that is not the leader any more.
 func (g *Group) leaderCall(ctx context.Context, m codec.Message) (codec.Answer, error) {
+	ended := g.reign.now() // before the view is looked at, so that no change is missed
 	v := g.view()
 	if v != nil && v.lead {
 		if a := g.Called(ctx, g.cfg.Self, m); a.Status != codec.CallNotLeader {
@@ -396,5 +401,7 @@ func (g *Group) leaderCall(ctx context.Context, m codec.Message) (codec.Answer, 
 	if v == nil || v.leader == "" || v.leader == g.cfg.Self {
 		return codec.Answer{Status: codec.CallNotLeader}, nil
 	}
+	ctx, cancel := within(ctx, ended)
+	defer cancel()
 	return g.network.Call(ctx, v.leader, m)
 }
