@@ -43,9 +43,10 @@ const (
 	memoryPeer = 512 << 20
 )
 
-// newHost makes the libp2p host and listens. TCP ports are never shared: with
-// SO_REUSEPORT a second process would seem to listen on a port that is taken.
-func newHost(cfg *Config) (host.Host, error) {
+// newHost makes the libp2p host, with more options than those of cfg, and
+// listens. TCP ports are never shared: with SO_REUSEPORT a second process would
+// seem to listen on a port that is taken.
+func newHost(cfg *Config, more ...libp2p.Option) (host.Host, error) {
 	listen := make([]ma.Multiaddr, 0, len(cfg.Listen))
 	for _, s := range cfg.Listen {
 		addr, err := ParseListen(s)
@@ -58,7 +59,7 @@ func newHost(cfg *Config) (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := libp2p.New(opts...)
+	h, err := libp2p.New(append(opts, more...)...)
 	if err != nil {
 		return nil, fmt.Errorf("libp2p: %w", err)
 	}

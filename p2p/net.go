@@ -47,6 +47,7 @@ type Net struct {
 	wg      sync.WaitGroup
 	gossip  *gossip
 	ads     *announcer
+	links   links // nothing, unless built to make faults
 	strange *gate // bond attempts of peers that are nothing to us
 	known   *gate // bond attempts of members and bootstrap peers
 
@@ -81,13 +82,15 @@ func New(ctx context.Context, cfg Config) (*Net, error) {
 		cfg.Logger = slog.Default()
 	}
 	captureLogs(cfg.Logger)
+	links := newLinks()
 	h := cfg.Host
 	if h == nil {
-		if h, err = newHost(&cfg); err != nil {
+		if h, err = newHost(&cfg, links.options()...); err != nil {
 			return nil, err
 		}
 	}
-	n := newNet(&cfg, h, boot)
+	n := newNet(&cfg, links.over(h), boot)
+	n.links = links
 	if err := n.start(); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}

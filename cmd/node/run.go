@@ -38,6 +38,7 @@ type runFlags struct {
 	voters                                         int
 	serveRate                                      byteRate
 	httpGiven                                      bool
+	chaos                                          chaosFlags
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -75,6 +76,7 @@ removed from it (exit status 3).`,
 	fl.Var(&f.serveRate, "serve-rate", "at most so many bytes per second to members that catch up; 0: no limit")
 	fl.StringVar(&f.http, "http", defaultAPI, "`address` of the local API; port 0: a free one")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.chaos.add(fl)
 	return cmd
 }
 
@@ -87,6 +89,7 @@ type plan struct {
 	httpAny bool
 	keyFile string // where the key stands, for the line that joins; empty: in the ticket
 	makeKey bool   // keyFile is missing and --found makes it
+	chaos   chaosFlags
 }
 
 func (a *app) run(ctx context.Context, f runFlags) error {
@@ -128,6 +131,11 @@ func (a *app) serve(ctx context.Context, dir *dataDir, p plan) (err error) {
 		return explain(err)
 	}
 	defer func() { err = errors.Join(err, a.stop(node)) }()
+	mend, err := p.chaos.serve(node)
+	if err != nil {
+		return err
+	}
+	defer mend()
 	ready := func() error { return a.announce(dir, p, node, l.Addr().String()) }
 	for repairs := 0; ; repairs++ {
 		err := a.takePart(ctx, p, node, l, ready)
@@ -274,7 +282,7 @@ func nextTo(dir string) string {
 
 // plan checks the flags and puts them together.
 func (a *app) plan(f runFlags) (p plan, err error) {
-	p.http, p.httpAny = f.http, !f.httpGiven
+	p.http, p.httpAny, p.chaos = f.http, !f.httpGiven, f.chaos
 	if p.node.Data, err = a.dataPath(); err != nil {
 		return p, err
 	}
