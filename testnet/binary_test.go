@@ -11,17 +11,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// binary is the program under test, built once.
-var binary struct {
+// binary is a build of the program, made once.
+type binary struct {
+	tags string
 	once sync.Once
 	dir  string
 	err  error
 }
 
+var (
+	plain binary                  // as users have it
+	frail = binary{tags: "chaos"} // with links that can be cut
+)
+
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if binary.dir != "" {
-		_ = os.RemoveAll(binary.dir) // in the system's temporary directory
+	for _, b := range []*binary{&plain, &frail} {
+		if b.dir != "" {
+			_ = os.RemoveAll(b.dir) // in the system's temporary directory
+		}
 	}
 	os.Exit(code)
 }
@@ -29,19 +37,24 @@ func TestMain(m *testing.M) {
 // program is the path of the program.
 func program(t *testing.T) string {
 	t.Helper()
-	binary.once.Do(func() { binary.dir, binary.err = build() })
-	require.NoError(t, binary.err)
-	return filepath.Join(binary.dir, "logmesh")
+	return plain.path(t)
 }
 
-func build() (dir string, err error) {
+func (b *binary) path(t *testing.T) string {
+	t.Helper()
+	b.once.Do(func() { b.dir, b.err = b.build() })
+	require.NoError(t, b.err)
+	return filepath.Join(b.dir, "logmesh")
+}
+
+func (b *binary) build() (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "logmesh-testnet-"); err != nil {
 		return "", err
 	}
 	if err := dependOn("../cmd/node"); err != nil {
 		return dir, err
 	}
-	out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "logmesh"), "../cmd/node").CombinedOutput()
+	out, err := exec.Command("go", "build", "-tags", b.tags, "-o", filepath.Join(dir, "logmesh"), "../cmd/node").CombinedOutput()
 	if err != nil {
 		return dir, fmt.Errorf("build cmd/node: %w\n%s", err, out)
 	}

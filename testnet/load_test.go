@@ -33,6 +33,7 @@ type load struct {
 }
 
 const (
+	written        = "writer/" // before the keys of a load
 	writersPerNode = 2
 	writeEvery     = 10 * time.Millisecond // by one writer, if it is answered
 )
@@ -40,11 +41,8 @@ const (
 // startLoad begins to write through all nodes. Its values depend on seed.
 func startLoad(nodes []*node, seed uint64, timeout time.Duration) *load {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &load{
-		cancel: cancel, timeout: timeout,
-		acked: map[string]string{}, refused: map[string]error{}, unknown: map[string]struct{}{},
-		index: map[codec.Index]string{}, slowest: map[int]time.Duration{}, ended: map[int]int{},
-	}
+	l := newLoad(timeout)
+	l.cancel = cancel
 	for i := range writersPerNode * len(nodes) {
 		at := i % len(nodes)
 		l.writers.Go(func() { l.write(ctx, nodes[at], at, i, rand.New(rand.NewPCG(seed, uint64(i)))) })
@@ -52,22 +50,36 @@ func startLoad(nodes []*node, seed uint64, timeout time.Duration) *load {
 	return l
 }
 
+func newLoad(timeout time.Duration) *load {
+	return &load{
+		timeout: timeout,
+		acked:   map[string]string{}, refused: map[string]error{}, unknown: map[string]struct{}{},
+		index: map[codec.Index]string{}, slowest: map[int]time.Duration{}, ended: map[int]int{},
+	}
+}
+
 func (l *load) write(ctx context.Context, n *node, at, writer int, rng *rand.Rand) {
 	tick := time.NewTicker(writeEvery)
 	defer tick.Stop()
 	for i := 0; ctx.Err() == nil; i++ {
-		key := fmt.Sprintf("writer/%d/%06d", writer, i)
-		value := key + strings.Repeat(string(rune('a'+rng.IntN(26))), rng.IntN(1000))
-		began := time.Now()
-		limited, cancel := context.WithTimeout(context.Background(), l.timeout) // a put under way is not cut short at the end
-		w, err := n.api().Put(limited, key, []byte(value))
-		cancel()
-		l.note(at, key, value, w, err, time.Since(began))
+		key := fmt.Sprintf("%s%d/%06d", written, writer, i)
+		l.put(n, at, key, key+strings.Repeat(string(rune('a'+rng.IntN(26))), rng.IntN(1000)))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 		}
 	}
+}
+
+// put writes a fresh key through n, which is nodes[at], and reports whether it
+// was acknowledged.
+func (l *load) put(n *node, at int, key, value string) bool {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), l.timeout) // a put under way is not cut short at the end
+	defer cancel()
+	w, err := n.api().Put(ctx, key, []byte(value))
+	l.note(at, key, value, w, err, time.Since(began))
+	return err == nil
 }
 
 func (l *load) note(at int, key, value string, w api.Written, err error, took time.Duration) {
@@ -84,7 +96,7 @@ func (l *load) note(at int, key, value string, w api.Written, err error, took ti
 	case err == nil:
 		l.acked[key], l.index[w.Index] = value, key
 		l.slowest[at] = max(l.slowest[at], took)
-	case code == api.CodeUnknown:
+	case code == api.CodeUnknown, code == api.CodeTimeout:
 		l.unknown[key] = struct{}{}
 	case code == api.CodeNoLeader, code == api.CodeUnreachable, code == api.CodeStopped:
 		l.refused[key] = err
@@ -119,7 +131,7 @@ func (l *load) count() int {
 func (l *load) check(t *testing.T, n *node) {
 	t.Helper()
 	require.Empty(t, l.wrong, "answers")
-	has := scan(t, n, "")
+	has := scan(t, n, written)
 	missing := 0
 	for key, value := range l.acked {
 		if has[key] != value {

@@ -33,10 +33,11 @@ type readyFile struct {
 
 // node is a directory on which the program runs, and runs again.
 type node struct {
-	t    *testing.T
-	dir  string
-	log  string // a file with what all its runs said
-	flag []string
+	t       *testing.T
+	program string
+	dir     string
+	log     string // a file with what all its runs said
+	flag    []string
 
 	mu      sync.Mutex // guards what a restart changes
 	process *process
@@ -47,7 +48,13 @@ type node struct {
 // newNode makes a node that is not started yet; flags go to each of its runs.
 func newNode(t *testing.T, name string, flags ...string) *node {
 	t.Helper()
-	n := &node{t: t, dir: filepath.Join(t.TempDir(), name), log: filepath.Join(t.ArtifactDir(), name+".log"), flag: flags}
+	n := &node{
+		t: t, program: program(t), dir: filepath.Join(t.TempDir(), name),
+		log: filepath.Join(t.ArtifactDir(), name+".log"), flag: flags,
+	}
+	if *work != "" {
+		n.dir, n.log = filepath.Join(*work, name), filepath.Join(*work, name+".log")
+	}
 	t.Cleanup(func() {
 		if n.process != nil {
 			n.process.kill()
@@ -62,7 +69,12 @@ func newNode(t *testing.T, name string, flags ...string) *node {
 // start runs the node, with more flags than its own, until it is ready.
 func (n *node) start(more ...string) {
 	n.t.Helper()
-	p := n.launch(more...)
+	n.await(n.launch(more...))
+}
+
+// await waits until a run of the node is ready.
+func (n *node) await(p *process) {
+	n.t.Helper()
 	var ready readyFile
 	eventually(n.t, func() bool {
 		if !p.running() {
@@ -85,7 +97,7 @@ func (n *node) start(more ...string) {
 func (n *node) launch(more ...string) *process {
 	n.t.Helper()
 	args := append([]string{"run", "--data", n.dir, "--http", "127.0.0.1:0"}, append(n.flag, more...)...)
-	p := launch(n.t, n.log, args...)
+	p := launch(n.t, n.program, n.log, args...)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.process = p
@@ -98,6 +110,8 @@ func (n *node) stop() {
 	n.process.signal(n.t, syscall.SIGTERM)
 	require.Zero(n.t, n.process.ends(n.t, 10*time.Second), "exit status\n%s", tail(n.said(), 20))
 }
+
+func (n *node) name() string { return filepath.Base(n.dir) }
 
 // api is a client of the present run.
 func (n *node) api() *api.Client {
@@ -219,3 +233,6 @@ func tail(text string, lines int) string {
 	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
+
+// fmtInt is a number as keys and values have it, in the order of numbers.
+func fmtInt(i int) string { return fmt.Sprintf("%06d", i) }

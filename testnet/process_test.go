@@ -16,13 +16,13 @@ type process struct {
 	exit int           // its status, once done; -1: a signal ended it
 }
 
-// launch starts the program; what it says is appended to the file at log.
-func launch(t *testing.T, log string, args ...string) *process {
+// launch starts the program at path; what it says is appended to the file at log.
+func launch(t *testing.T, path, log string, args ...string) *process {
 	t.Helper()
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(t, err)
 	defer out.Close() //nolint:errcheck // the process has its own handle
-	p := &process{cmd: exec.Command(program(t), args...), done: make(chan struct{})}
+	p := &process{cmd: exec.Command(path, args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	require.NoError(t, p.cmd.Start())
 	go func() {
