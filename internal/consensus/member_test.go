@@ -274,6 +274,32 @@ func TestLeave(t *testing.T) {
 	require.Equal(t, codec.CallOK, n.leader().core.Leave(77).Status)
 }
 
+// M2: a new leader knows of nobody whether it is alive, so it removes none until
+// it has heard of as many as must stay.
+func TestNewLeaderRemovesNobodyUnheard(t *testing.T) {
+	n := trio(t)
+	l := n.elect()
+	var next, dead codec.RaftID
+	for _, id := range n.ids() {
+		switch {
+		case id == l.id:
+		case next == 0:
+			next = id
+		default:
+			dead = id
+		}
+	}
+	n.ticks(20)
+	n.kill(dead)
+	l.core.Transfer(next)
+	n.pump(l)
+	n.settle()
+	require.True(t, n.nodes[next].core.Status().Lead)
+	require.Equal(t, codec.CallUnavailable, n.nodes[next].core.Leave(l.id).Status)
+	n.ticks(15)
+	require.Equal(t, codec.RoleVoter, n.role(l.id), "without it nothing could be decided any more")
+}
+
 // A replaying leader hands over to a voter that does not replay; none is handed
 // to one that does.
 func TestReplayingLeaderHandsOver(t *testing.T) {

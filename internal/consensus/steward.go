@@ -91,7 +91,8 @@ func (c *Core) proposeChange(ch change) error {
 	return err
 }
 
-// safe: the voters that are heard from are a majority of the configuration.
+// safe: the voters that were heard in this leadership are a majority of the
+// configuration. A new leader takes nobody for alive.
 func (c *Core) safe(config codec.Configuration) bool {
 	return config.Voters() > 0 && config.Voters()-len(c.unheard(config)) >= config.Quorum()
 }
