@@ -274,6 +274,37 @@ func TestLeave(t *testing.T) {
 	require.Equal(t, codec.CallOK, n.leader().core.Leave(77).Status)
 }
 
+// M1: a voter that hears of its removal is gone for good. Of two voters the other
+// must still know of it after a crash, for it cannot decide it again alone.
+func TestLeaveOfTwoThenCrash(t *testing.T) {
+	n := newNetwork(t)
+	n.found(1, 2)
+	n.join(2, codec.RoleStandby)
+	n.until("two voters", func() bool { return n.role(2) == codec.RoleVoter && n.follows(2) })
+	l, other := n.nodes[1], n.nodes[2]
+	require.Same(t, l, n.leader())
+	l.core.Leave(2)
+	n.pump(l)
+	_, in := other.core.Configuration().Member(2)
+	for range 100 {
+		if !in {
+			break
+		}
+		if len(n.queue) == 0 {
+			n.tickOnce()
+			continue
+		}
+		n.deliver(0)
+		_, in = other.core.Configuration().Member(2)
+	}
+	require.False(t, in, "it never heard of its removal")
+	n.kill(2)
+	n.kill(1)
+	n.open(1)
+	require.Same(t, l, n.elect())
+	require.Len(t, l.core.Configuration().Members, 1)
+}
+
 // M2: a new leader knows of nobody whether it is alive, so it removes none until
 // it has heard of as many as must stay.
 func TestNewLeaderRemovesNobodyUnheard(t *testing.T) {

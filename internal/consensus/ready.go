@@ -51,6 +51,7 @@ type batch struct {
 	appended []*raftpb.Message // to ourselves: what was saved
 	applied  []*raftpb.Message // to ourselves: what was applied
 	told     int               // so many of Committed were given out by Early
+	decides  bool              // its hard state commits a configuration: nobody may hear of it before the save
 }
 
 func (b *batch) empty() bool {
@@ -139,7 +140,8 @@ func (c *Core) gather(b *batch, rd raft.Ready) error {
 			Term: codec.Term(hs.GetTerm()), Vote: codec.RaftID(hs.GetVote()), Commit: codec.Index(hs.GetCommit()),
 		}
 	}
-	b.Save.Sync = b.Save.Sync || rd.MustSync
+	b.decides = b.decides || c.decidesConfig(codec.Index(rd.HardState.GetCommit()))
+	b.Save.Sync = b.Save.Sync || rd.MustSync || b.decides
 	committed, err := fromProtos(rd.CommittedEntries)
 	if err != nil {
 		return err
@@ -147,6 +149,14 @@ func (c *Core) gather(b *batch, rd raft.Ready) error {
 	b.Committed = append(b.Committed, committed...)
 	c.answerReads(b, rd.ReadStates)
 	return c.gatherMessages(b, rd.Messages)
+}
+
+// decidesConfig: commit is the first to reach the newest configuration of a
+// leader's log. A voter that hears of its removal is gone for good. Of two voters
+// the one that stays could then not commit the removal again if it had forgotten
+// its commit index, so that must be durable first.
+func (c *Core) decidesConfig(commit codec.Index) bool {
+	return c.leading() && c.commit < c.pendingConfig && commit >= c.pendingConfig
 }
 
 // gatherMessages sorts messages by when they may leave. The library hands its
@@ -167,8 +177,14 @@ func (c *Core) gatherMessages(b *batch, messages []*raftpb.Message) error {
 			b.applied = append(b.applied, m.GetResponses()...)
 		case raftpb.MsgSnap:
 			err = c.sendSnapshot(b, m)
-		case raftpb.MsgApp, raftpb.MsgHeartbeat, raftpb.MsgHeartbeatResp, raftpb.MsgTimeoutNow:
+		case raftpb.MsgHeartbeatResp, raftpb.MsgTimeoutNow:
 			err = c.post(&b.Now, m)
+		case raftpb.MsgApp, raftpb.MsgHeartbeat:
+			if b.decides || c.out != nil && c.out.decides {
+				err = c.post(&b.After, m)
+			} else {
+				err = c.post(&b.Now, m)
+			}
 		default:
 			err = c.post(&b.After, m)
 		}
