@@ -62,6 +62,18 @@ func (c *Core) answerReads(b *batch, states []raft.ReadState) {
 	}
 }
 
+// askAgain lets everything that was asked wait for a round under the present
+// configuration. A leader that became the only voter hears no more answers, and
+// the library does not look at old rounds again.
+func (r *reads) askAgain() {
+	var tokens []uint64
+	for _, asked := range r.asked {
+		tokens = append(tokens, asked...)
+	}
+	slices.Sort(tokens)
+	r.waiting, r.asked = append(tokens, r.waiting...), nil
+}
+
 // dropReads ends a leadership: nothing that was asked in it will be answered.
 func (c *Core) dropReads() {
 	r := &c.reads

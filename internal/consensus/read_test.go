@@ -5,6 +5,8 @@ import (
 	"testing/cryptotest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/logmesh/logmesh/codec"
 )
 
 // Tokens that wait when work is taken share one round of heartbeats.
@@ -85,4 +87,24 @@ func TestReadSurvivesLoss(t *testing.T) {
 	n.queue = nil
 	n.ticks(2)
 	require.Equal(t, []Read{{Token: 1, Index: l.core.commit}}, l.reads)
+}
+
+// M1: a leader that becomes the only voter answers what it had asked another.
+func TestReadIsAskedAgainOfTheRest(t *testing.T) {
+	n := newNetwork(t)
+	n.found(1, 2)
+	n.join(2, codec.RoleStandby)
+	n.until("two voters", func() bool { return n.role(2) == codec.RoleVoter && n.follows(2) })
+	l := n.nodes[1]
+	require.Same(t, l, n.leader())
+	n.settle()
+	l.core.Leave(2)
+	n.pump(l)
+	n.deliver(0) // the removal reaches 2, whose acknowledgement is on the way
+	require.NoError(t, l.core.ReadIndex(7))
+	n.pump(l)
+	n.cut[[2]codec.RaftID{1, 2}] = true
+	n.settle()
+	require.Len(t, l.core.Configuration().Members, 1)
+	require.Equal(t, []Read{{Token: 7, Index: l.core.commit}}, l.reads)
 }

@@ -239,6 +239,7 @@ func (c *Core) applyConfig(e codec.Entry) error {
 	if c.next.Adopt == nil { // else the library is past it already, at the cursor's configuration
 		c.rn.ApplyConfChange(cc)
 	}
+	c.reads.askAgain()
 	c.forget()
 	c.logger.Info("configuration", "index", uint64(e.Index), "change", ch.typ.String(), "member", ch.id.String(), "role", ch.ctx.Role)
 	return nil
