@@ -28,6 +28,9 @@ var layers = []layer{
 	{"p2p", []string{"codec"}},
 	{".", []string{"codec", "machine", "internal/ledger", "internal/consensus", "internal/catchup", "internal/replay", "actors", "p2p"}},
 	{"internal/api/...", []string{"codec", "machine/...", ".", "internal/api/..."}},
+	{"internal/sim", []string{
+		"codec", "machine/...", "internal/consensus", "internal/catchup", "internal/replay", "internal/ledger", "internal/sim/disk",
+	}},
 	{"internal/sim/disk", []string{"codec", "internal/ledger"}},
 	{"internal/arch", nil},
 	{"cmd/...", []string{"..."}},

@@ -10,7 +10,7 @@ import (
 // pure are the cores whose steps depend on their arguments alone.
 var pure = []string{
 	"codec", "machine", "machine/kv", "machine/counter",
-	"internal/catchup", "internal/consensus", "internal/replay", "internal/sim/disk",
+	"internal/catchup", "internal/consensus", "internal/replay", "internal/sim", "internal/sim/disk",
 }
 
 // impureImports are packages that a pure core does not import, with what to do
