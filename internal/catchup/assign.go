@@ -15,7 +15,9 @@ func (p *Plan) assign() {
 		x.idle = p.cannot(x)
 	}
 	for _, x := range p.hungry() {
-		x.idle = p.feed(x)
+		if !p.leafLease(x) {
+			x.idle = p.feed(x)
+		}
 	}
 	p.leastBad()
 }
@@ -161,7 +163,7 @@ func (p *Plan) feed(x *peer) Reason {
 		}
 		blocks = max(room, 1)
 	}
-	p.grant(x, p.collect(x, start, blocks), false)
+	p.grant(x, p.collect(x, start, p.wholeGroups(start, blocks)), false)
 	return ReasonNone
 }
 
@@ -178,7 +180,7 @@ func (p *Plan) left() float64 {
 // admitted into a full window once; and always when nothing that is held can
 // leave without it.
 func (p *Plan) floorFree(x *peer) bool {
-	if !p.free.has(p.queue.floor) || !holds(x.held, p.queue.floor) {
+	if !p.free.has(p.queue.floor) || !holds(x.fit, p.queue.floor) {
 		return false
 	}
 	return p.left() > -p.mean || p.queue.unstored+p.queue.ready == 0
@@ -195,7 +197,7 @@ func (p *Plan) full() Reason {
 // pick is where in the log x should go on: at the lowest hole that it can fill,
 // or so far above the floor that the others do not get there before it does.
 func (p *Plan) pick(x *peer) (uint64, bool) {
-	r, ok := p.free.first(0, x.held)
+	r, ok := p.free.first(0, x.fit)
 	if !ok || p.room() == 0 {
 		return r.From, ok
 	}
@@ -208,10 +210,10 @@ func (p *Plan) pick(x *peer) (uint64, bool) {
 	if r.From-p.queue.floor >= ahead {
 		return r.From, true
 	}
-	if far, ok := p.free.first(p.queue.floor+ahead, x.held); ok {
+	if far, ok := p.free.first(p.queue.floor+ahead, x.fit); ok {
 		return far.From, true
 	}
-	end, ok := p.free.last(x.held, 1)
+	end, ok := p.free.last(x.fit, 1)
 	return end.From, ok
 }
 
@@ -223,7 +225,7 @@ func (p *Plan) others(x *peer, n uint64) (rate float64, shared bool) {
 			continue
 		}
 		rate += y.rate.rate()
-		shared = shared || holds(y.held, n)
+		shared = shared || holds(y.fit, n)
 	}
 	return rate, shared
 }
@@ -232,7 +234,7 @@ func (p *Plan) others(x *peer, n uint64) (rate float64, shared bool) {
 func (p *Plan) collect(x *peer, start, blocks uint64) []codec.BlockRange {
 	var list []codec.BlockRange
 	for blocks > 0 && len(list) < codec.MaxRanges {
-		r, ok := p.free.first(start, x.held)
+		r, ok := p.free.first(start, x.fit)
 		if !ok {
 			break
 		}
@@ -244,23 +246,29 @@ func (p *Plan) collect(x *peer, start, blocks uint64) []codec.BlockRange {
 	return list
 }
 
-// grant asks x for ranges: of holes, or for a hedge of what another owes.
-func (p *Plan) grant(x *peer, ranges []codec.BlockRange, hedge bool) {
+// open begins a lease that nothing was asked for in yet.
+func (p *Plan) open(x *peer, root codec.SizedRoot) {
+	x.numbers++
+	x.lease = &lease{number: x.numbers, root: root, opened: p.now, heard: p.now}
+	x.rate.start(p.now)
+	p.fit(x)
+}
+
+// grant asks x for ranges: of holes, or for a hedge of what another owes. It
+// returns how many blocks were asked for: as many as fit a message.
+func (p *Plan) grant(x *peer, ranges []codec.BlockRange, hedge bool) (blocks uint64) {
 	fresh := x.lease == nil
 	if fresh {
-		x.numbers++
-		x.lease = &lease{number: x.numbers, opened: p.now, heard: p.now}
-		x.rate.start(p.now)
+		p.open(x, p.proofs.rootFor(x.head))
 	} else {
 		x.lease.seq++
 	}
-	wants := make([]codec.WantRange, 0, len(ranges))
-	blocks := uint64(0)
-	for _, r := range ranges {
+	wants := p.marked(ranges)
+	for _, w := range wants {
+		r := codec.BlockRange{From: w.From, To: w.To}
 		x.lease.ask(r, hedge)
 		x.lease.needed += r.Len()
 		p.lend(r)
-		wants = append(wants, codec.WantRange{From: r.From, To: r.To})
 		blocks += r.Len()
 	}
 	switch {
@@ -270,10 +278,11 @@ func (p *Plan) grant(x *peer, ranges []codec.BlockRange, hedge bool) {
 		x.pace = p.began + leaderAlone
 	}
 	if fresh {
-		p.do(Fetch{Peer: x.id, Lease: x.lease.number, Ranges: wants})
+		p.do(Fetch{Peer: x.id, Lease: x.lease.number, Tree: x.lease.root.Blocks, Ranges: wants})
 	} else {
 		p.do(Extend{Peer: x.id, Lease: x.lease.number, Seq: x.lease.seq, Ranges: wants})
 	}
+	return blocks
 }
 
 // lend marks missing blocks as owed by one lease more.
@@ -306,7 +315,7 @@ func (p *Plan) leastBadPeer() (best *peer) {
 		if x.idle != ReasonRest {
 			continue
 		}
-		if _, ok := p.free.first(0, x.held); !ok {
+		if _, ok := p.free.first(0, x.fit); !ok {
 			continue
 		}
 		if best == nil || x.retry < best.retry || x.retry == best.retry && x.strikes < best.strikes {
@@ -347,7 +356,7 @@ func (p *Plan) takeOver(x *peer) Reason {
 		return ReasonAsked
 	}
 	p.trim(slowest, keep)
-	first, ok := p.free.first(0, x.held)
+	first, ok := p.free.first(0, x.fit)
 	if !ok {
 		return ReasonAsked
 	}
@@ -356,8 +365,11 @@ func (p *Plan) takeOver(x *peer) Reason {
 }
 
 func (p *Plan) nothing(x *peer) Reason {
+	if _, ok := p.free.first(0, x.held); ok {
+		return ReasonProof
+	}
 	for _, y := range p.peers {
-		if y.flying() && len(x.held) > 0 {
+		if y.flying() && len(x.fit) > 0 {
 			return ReasonAsked
 		}
 	}
@@ -372,7 +384,7 @@ func (p *Plan) slowest(x *peer) (last *peer) {
 		if y == x || !y.flying() || !y.lease.open() {
 			continue
 		}
-		if n := y.lease.todo[len(y.lease.todo)-1].to - 1; !holds(x.held, n) || !p.queue.missing(n) {
+		if n := y.lease.todo[len(y.lease.todo)-1].to - 1; !holds(x.fit, n) || !p.queue.missing(n) {
 			continue
 		}
 		t := y.ready(p.mean, 0)
@@ -415,7 +427,7 @@ func (p *Plan) silent(x *peer) bool {
 func (p *Plan) tailFor(x, y *peer, limit uint64) (n uint64) {
 	for _, s := range slices.Backward(y.lease.todo) {
 		for b := s.to; b > s.from && n < limit; b-- {
-			if !holds(x.held, b-1) || !p.queue.missing(b-1) || p.queue.at(b-1).owed != 1 {
+			if !holds(x.fit, b-1) || !p.queue.missing(b-1) || p.queue.at(b-1).owed != 1 {
 				return n
 			}
 			n++

@@ -58,7 +58,7 @@ func BenchmarkSession(b *testing.B) {
 func arrivals(peer codec.PeerID, lease uint64, ranges []codec.WantRange, data []byte) (events []Event) {
 	for _, r := range ranges {
 		for n := r.From; n < r.To; n++ {
-			events = append(events, BlockArrived{peer, lease, n, data})
+			events = append(events, BlockArrived{peer, lease, n, data, codec.Hash{}})
 		}
 	}
 	return events

@@ -44,11 +44,8 @@ func (p *Plan) hedge(x *peer) {
 	}
 	room := min(float64(p.hedging), p.portion(y))
 	ranges := p.rest(x, y, uint64(max(1, room/p.mean)))
-	for _, r := range ranges {
-		p.hedging -= int64(float64(r.Len()) * p.mean)
-	}
 	p.hedges++
-	p.grant(y, ranges, true)
+	p.hedging -= int64(float64(p.grant(y, ranges, true)) * p.mean)
 }
 
 // rest is the runs, up to limit blocks, that x owes from the floor on in its
@@ -58,7 +55,7 @@ func (p *Plan) rest(x, y *peer, limit uint64) (list []codec.BlockRange) {
 	for _, s := range x.lease.todo {
 		for n := s.from; n < s.to && limit > 0; n++ {
 			from = from || n == p.queue.floor
-			if !from || !p.queue.missing(n) || p.queue.at(n).owed != 1 || !holds(y.held, n) {
+			if !from || !p.queue.missing(n) || p.queue.at(n).owed != 1 || !holds(y.fit, n) {
 				continue
 			}
 			limit--
@@ -77,7 +74,7 @@ func (p *Plan) rest(x, y *peer, limit uint64) (list []codec.BlockRange) {
 func (p *Plan) second(x *peer) (best *peer) {
 	for _, y := range p.peers {
 		switch {
-		case y == x || !y.serves() || !holds(y.held, p.queue.floor):
+		case y == x || !y.serves() || !holds(y.fit, p.queue.floor):
 			continue
 		case y.lease != nil && !y.lease.open(), y.lease == nil && p.now < y.rest:
 			continue
@@ -105,7 +102,7 @@ func (p *Plan) second(x *peer) (best *peer) {
 // merely busy.
 func (p *Plan) otherHolder(x, y *peer) bool {
 	for _, z := range p.peers {
-		if z != x && z != y && z.serves() && p.now >= z.rest && !p.silent(z) && holds(z.held, p.queue.floor) {
+		if z != x && z != y && z.serves() && p.now >= z.rest && !p.silent(z) && holds(z.fit, p.queue.floor) {
 			return true
 		}
 	}

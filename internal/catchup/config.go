@@ -27,6 +27,9 @@ type Config struct {
 	// Check looks at a block before it fills a hole; an error puts the peer that
 	// sent it out for the session. It must be pure. nil: none.
 	Check func(number uint64, data []byte) error
+	// Prove wants every block proved against a root that RootAgreed told; nothing
+	// is asked for before one is. Check is not called then.
+	Prove bool
 	// Seed makes the jitter of rests and broadcasts.
 	Seed uint64
 }

@@ -21,12 +21,28 @@ type (
 	// PeerLost: the peer is gone, and its lease with it. An offer brings it back.
 	PeerLost struct{ Peer codec.PeerID }
 
-	// BlockArrived: a block came. The plan keeps Data until it is released.
+	// BlockArrived: a block came. The plan keeps Data until it is released. Leaf
+	// is its leaf in the block tree, needed with Config.Prove.
 	BlockArrived struct {
 		Peer   codec.PeerID
 		Lease  uint64
 		Number uint64
 		Data   []byte
+		Leaf   codec.Hash
+	}
+
+	// LeavesArrived: a peer proves the leaves of a group.
+	LeavesArrived struct {
+		Peer   codec.PeerID
+		Leaves codec.Leaves
+	}
+
+	// RootAgreed: the voters agree on the root over so many blocks, which are the
+	// session's target from now on. Leases keep the root that they were opened
+	// with.
+	RootAgreed struct {
+		Blocks uint64
+		Root   codec.Hash
 	}
 
 	// LeaseEnded: the peer closed a lease.
@@ -69,6 +85,8 @@ type (
 func (PeerOffered) event()   {}
 func (PeerLost) event()      {}
 func (BlockArrived) event()  {}
+func (LeavesArrived) event() {}
+func (RootAgreed) event()    {}
 func (LeaseEnded) event()    {}
 func (StreamReset) event()   {}
 func (Stored) event()        {}
@@ -82,10 +100,14 @@ type Effect interface{ effect() }
 
 // The effects. They are to be done in the order in which they were returned.
 type (
-	// Fetch opens a lease. The peer has no other open.
+	// Fetch opens a lease. The peer has no other open. Tree is the size of the
+	// tree that the peer proves against, 0: nothing is to be proved. Leaves wants
+	// no blocks.
 	Fetch struct {
 		Peer   codec.PeerID
 		Lease  uint64
+		Tree   uint64
+		Leaves bool
 		Ranges []codec.WantRange
 	}
 

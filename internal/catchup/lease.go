@@ -21,13 +21,15 @@ func (s segment) len() uint64 { return s.to - s.from }
 // peer's loss, also when it was cancelled.
 type lease struct {
 	number uint64
-	seq    uint64    // of the last Extend or Trim
-	places uint64    // blocks in the list so far
-	todo   []segment // not delivered, in list order
-	shed   []segment // given up by Trim or Cancel; may still come
-	owed   uint64    // blocks in todo
-	needed uint64    // blocks in todo that are missing
-	got    uint64    // blocks that were delivered
+	root   codec.SizedRoot // that its unproved blocks are proved against
+	leaves []segment       // whose leaves alone it is for
+	seq    uint64          // of the last Extend or Trim
+	places uint64          // blocks in the list so far
+	todo   []segment       // not delivered, in list order
+	shed   []segment       // given up by Trim or Cancel; may still come
+	owed   uint64          // blocks in todo
+	needed uint64          // blocks in todo that are missing
+	got    uint64          // blocks that were delivered
 	opened time.Duration
 	heard  time.Duration // the last delivery, or when its clock was set anew
 

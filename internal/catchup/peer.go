@@ -13,6 +13,7 @@ type peer struct {
 	here    bool
 	out     error // a block failed its check
 	held    []codec.BlockRange
+	fit     []codec.BlockRange // of held: what it can be asked for
 	head    uint64
 	lease   *lease
 	numbers uint64 // the last lease's number

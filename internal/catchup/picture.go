@@ -95,7 +95,7 @@ func (p *Plan) Stuck(now time.Duration) error {
 		if !x.serves() || x.lease != nil || now < min(x.rest, x.retry+restMin) {
 			continue
 		}
-		r, ok := p.free.first(0, x.held)
+		r, ok := p.free.first(0, x.fit)
 		if ok && (p.room() > 0 || p.floorFree(x)) {
 			return fmt.Errorf("block %d is missing, %s could serve it, nothing in flight for %v", r.From, x.id, now-p.flown)
 		}

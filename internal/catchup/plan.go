@@ -29,9 +29,12 @@ type Plan struct {
 
 	free   blockSet // holes below the target
 	queue  queue
+	proofs proofs
 	leased uint64  // missing blocks that are in a lease's list
 	mean   float64 // bytes of a block, lately
 	sized  bool    // mean was measured
+
+	leafAgain time.Duration // no lease for leaves alone before
 
 	hedging  int64 // bytes that hedges may still cost
 	earned   int64 // arrived bytes that were not yet turned into hedging
@@ -108,6 +111,10 @@ func (p *Plan) handle(e Event) {
 		p.lost(e)
 	case BlockArrived:
 		p.blockArrived(e)
+	case LeavesArrived:
+		p.leavesArrived(e)
+	case RootAgreed:
+		p.rootAgreed(codec.SizedRoot{Blocks: e.Blocks, Root: e.Root})
 	case LeaseEnded:
 		p.leaseEnded(e)
 	case StreamReset:
@@ -197,6 +204,7 @@ func (p *Plan) release() {
 		first, blocks := q.release(releaseMax)
 		p.do(Release{First: first, Blocks: blocks})
 	}
+	p.proofs.forget(q.floor)
 }
 
 // finish ends the session when everything is stored.
@@ -264,7 +272,7 @@ func (p *Plan) lowestUnheld() (uint64, bool) {
 			continue
 		}
 		none = false
-		for _, r := range x.held {
+		for _, r := range p.servable(x) {
 			union.add(r.From, r.To)
 		}
 	}

@@ -36,6 +36,7 @@ func (p *Plan) offered(e PeerOffered) {
 
 func (p *Plan) heldBy(x *peer, held []codec.BlockRange, head uint64) {
 	x.held, x.head = sealed(held, head), head
+	p.fit(x)
 	p.follow()
 	p.survey()
 }
@@ -46,7 +47,7 @@ func (p *Plan) lost(e PeerLost) {
 		return
 	}
 	p.close(x)
-	x.here, x.held = false, nil
+	x.here, x.held, x.fit = false, nil, nil
 	if p.leader == x.id {
 		p.leader = ""
 	}
@@ -165,6 +166,9 @@ func (p *Plan) check(e BlockArrived) error {
 	if len(e.Data) == 0 || len(e.Data) > codec.MaxBlock {
 		return fmt.Errorf("block %d has %d bytes", e.Number, len(e.Data))
 	}
+	if p.cfg.Prove {
+		return p.proved(e)
+	}
 	if p.cfg.Check == nil {
 		return nil
 	}
@@ -276,6 +280,7 @@ func (p *Plan) close(x *peer) {
 	p.giveBack(gone)
 	x.lease = nil
 	x.rate.stop(p.now)
+	p.fit(x)
 }
 
 // cancel gives up a lease that stays open until its End.

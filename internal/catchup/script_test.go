@@ -138,7 +138,7 @@ func (s *script) blocks(d *datadriven.TestData, peer codec.PeerID, lease uint64,
 			}
 			data = append(data, make([]byte, number(d, "size", 64<<10)-8)...)
 			s.wait(every)
-			s.step(BlockArrived{peer, lease, n, data})
+			s.step(BlockArrived{Peer: peer, Lease: lease, Number: n, Data: data})
 		}
 	}
 }

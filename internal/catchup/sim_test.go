@@ -39,6 +39,10 @@ type world struct {
 	asked    int // broadcasts
 	out      map[codec.PeerID]error
 	onAsk    func()
+	tree     forest
+
+	leafLeases int // for leaves alone
+	groupsSent int // proof groups
 }
 
 // tester is *testing.T, *testing.B or *rapid.T.
@@ -83,6 +87,7 @@ type simPeer struct {
 	mute   func(now time.Duration) bool // sends nothing while true
 	lose   float64                      // of blocks and Ends
 	double float64                      // of blocks
+	forge  bool                         // leaves that do not prove
 	lie    float64                      // a block outside the list in place of the asked one
 	junk   float64                      // a block that fails its check
 	short  float64                      // End after each block
@@ -99,7 +104,10 @@ type simPeer struct {
 
 type simLease struct {
 	number, seq uint64
-	list        []codec.BlockRange
+	tree        uint64
+	leaves      bool            // alone
+	proved      map[uint64]bool // groups
+	list        []codec.WantRange
 	sent, upTo  uint64
 	lastBlock   uint64
 	ended       bool
@@ -108,7 +116,7 @@ type simLease struct {
 func newWorld(t tester, cfg Config, seed uint64) *world {
 	w := &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), peers: map[codec.PeerID]*simPeer{},
-		size: func(uint64) int { return 256 << 10 }, out: map[codec.PeerID]error{},
+		tree: forest{}, size: func(uint64) int { return 256 << 10 }, out: map[codec.PeerID]error{},
 	}
 	cfg.Session, cfg.Seed = session, seed
 	if cfg.Check == nil {
@@ -210,8 +218,11 @@ func (w *world) do(f Effect) {
 			w.t.Fatalf("at %v: %+v, while %d is open, last %d", w.now, f, x.open, x.last)
 		}
 		x.open, x.last, x.seq = f.Lease, f.Lease, 0
+		if f.Leaves {
+			w.leafLeases++
+		}
 		w.toPeer(x, func() {
-			x.lease = &simLease{number: f.Lease, list: list(f.Ranges), upTo: 1 << 60}
+			x.lease = &simLease{number: f.Lease, tree: f.Tree, leaves: f.Leaves, proved: map[uint64]bool{}, list: f.Ranges, upTo: 1 << 60}
 			w.send(x, x.lease)
 		})
 	case Extend:
@@ -222,7 +233,7 @@ func (w *world) do(f Effect) {
 		}
 		w.toPeer(x, func() {
 			if l := x.lease; l != nil && l.number == f.Lease && !l.ended {
-				l.list, l.seq = append(l.list, list(f.Ranges)...), f.Seq
+				l.list, l.seq = append(l.list, f.Ranges...), f.Seq
 			}
 		})
 	case Trim:
@@ -320,18 +331,18 @@ func (w *world) release(f Release) {
 }
 
 // next is the block at the lease's place, if there is one.
-func (l *simLease) next() (uint64, bool) {
+func (l *simLease) next() (n uint64, proved, ok bool) {
 	place := l.sent
 	if place >= l.upTo {
-		return 0, false
+		return 0, false, false
 	}
 	for _, r := range l.list {
-		if place < r.Len() {
-			return r.From + place, true
+		if place < r.To-r.From {
+			return r.From + place, r.Proved, true
 		}
-		place -= r.Len()
+		place -= r.To - r.From
 	}
-	return 0, false
+	return 0, false, false
 }
 
 // send is the provider: one block, then the next when the line is free.
@@ -343,7 +354,7 @@ func (w *world) send(x *simPeer, l *simLease) {
 		w.again(x, l, 100*time.Millisecond)
 		return
 	}
-	n, ok := l.next()
+	n, proved, ok := l.next()
 	switch {
 	case !ok && l.sent >= l.upTo:
 		w.sendEnd(x, l, codec.EndTrimmed)
@@ -351,9 +362,17 @@ func (w *world) send(x *simPeer, l *simLease) {
 	case !ok:
 		w.sendEnd(x, l, codec.EndDone)
 		return
-	case !holds(x.held, n), w.rng.Float64() < x.short:
+	case l.leaves:
+		w.prove(x, l, n)
+		l.sent++
+		w.again(x, l, 0)
+		return
+	case !holds(x.held, n), w.rng.Float64() < x.short, l.tree > x.head:
 		w.sendEnd(x, l, codec.EndUnavailable)
 		return
+	}
+	if l.tree > 0 && !proved {
+		w.prove(x, l, n)
 	}
 	l.sent++
 	l.lastBlock = n
@@ -379,6 +398,10 @@ func (w *world) arrive(x *simPeer, lease, n uint64, data []byte) {
 	if w.rng.Float64() < x.junk {
 		binary.BigEndian.PutUint64(data, n+1)
 	}
+	leaf := w.leaf(n)
+	if binary.BigEndian.Uint64(data) != n {
+		leaf = codec.Hash{1}
+	}
 	times := 1
 	if w.rng.Float64() < x.lose {
 		times = 0
@@ -386,8 +409,63 @@ func (w *world) arrive(x *simPeer, lease, n uint64, data []byte) {
 		times = 2
 	}
 	for range times {
-		w.fromPeer(x, func() { w.step(BlockArrived{x.id, lease, n, data}) })
+		w.fromPeer(x, func() { w.step(BlockArrived{x.id, lease, n, data, leaf}) })
 	}
+}
+
+func (w *world) leaf(n uint64) codec.Hash { return w.tree.node(0, n) }
+
+func (w *world) root(n uint64) RootAgreed {
+	root, err := codec.RootOf(n, w.tree.between(0, n))
+	if err != nil {
+		w.t.Fatalf("%v", err)
+	}
+	return RootAgreed{Blocks: n, Root: root}
+}
+
+// prove sends the leaves of n's group, once a lease.
+func (w *world) prove(x *simPeer, l *simLease, n uint64) {
+	group := n / codec.ProofGroup
+	if l.proved[group] || n >= l.tree {
+		return
+	}
+	l.proved[group] = true
+	w.groupsSent++
+	from := group * codec.ProofGroup
+	to := min(from+codec.ProofGroup, l.tree)
+	m := codec.Leaves{Lease: l.number, Group: group, Tree: l.tree, Left: w.tree.between(0, from), Right: w.tree.between(to, l.tree)}
+	for b := from; b < to; b++ {
+		m.Leaves = append(m.Leaves, w.leaf(b))
+	}
+	if x.forge {
+		m.Leaves[0] = codec.Hash{1}
+	}
+	x.sentAt = max(x.sentAt, w.now) + take(float64(48*(to-from)), x.rate)
+	w.fromPeer(x, func() { w.step(LeavesArrived{x.id, m}) })
+}
+
+// forest is the nodes of the block tree over simulated blocks.
+type forest map[codec.TreeNode]codec.Hash
+
+func (f forest) node(level uint, number uint64) codec.Hash {
+	id := codec.TreeNode{Level: level, Number: number}
+	if h, ok := f[id]; ok {
+		return h
+	}
+	h := codec.Leaf(binary.BigEndian.AppendUint64(nil, number))
+	if level > 0 {
+		h = codec.Node(f.node(level-1, 2*number), f.node(level-1, 2*number+1))
+	}
+	f[id] = h
+	return h
+}
+
+// between is the compact range of blocks [from, to).
+func (f forest) between(from, to uint64) (out []codec.Hash) {
+	for _, id := range codec.RangeNodes(from, to) {
+		out = append(out, f.node(id.Level, id.Number))
+	}
+	return out
 }
 
 // fromPeer delivers what the peer sent, after what it sent before unless it has

@@ -20,6 +20,7 @@ const (
 	ReasonAsked   Reason = "everything is asked for"   // the rest is in flight
 	ReasonRest    Reason = "resting"                   // it failed lately
 	ReasonAllRest Reason = "everybody rests"           // every holder failed lately
+	ReasonProof   Reason = "waiting for proof"         // it is too short to prove what it has
 	ReasonSpared  Reason = "spared leader"             // its rate counts a quarter
 	ReasonStalled Reason = "we are not reading"        // Stalled
 	ReasonPeers   Reason = "peers"                     // as fast as the peers give
