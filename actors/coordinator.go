@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"context"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -17,8 +18,7 @@ const (
 	publishEvery  = 100 * time.Millisecond
 	askAtOnce     = 16                     // peers that are asked over a stream without waiting for the gossip
 	askDirectly   = 300 * time.Millisecond // after which bonded peers that gave no offer are asked over a stream
-	verifyEvery   = time.Second            // between questions for the leader's root
-	leaderSilent  = 3 * verifyEvery        // without an offer of a leader after which all bonded peers are asked who leads
+	checkEvery    = time.Second            // between questions how far the voters are
 	probePatience = 5 * time.Second        // of a session at start that nobody answers
 )
 
@@ -41,8 +41,8 @@ type (
 	syncCheck struct{ session uint64 }
 )
 
-// syncDone tells consensus that the ledger has reached the leader's head, and
-// that the leader has the same root there. err: the session failed.
+// syncDone tells consensus that the ledger has reached what the voters agree on.
+// err: the session failed.
 type syncDone struct{ err error }
 
 // coordinator is the actor that catches up. Its mind is a catchup.Plan, one for
@@ -59,6 +59,9 @@ type coordinator struct {
 	storer  *actor.PID
 	fail    func(error)
 	nonce   func() uint64
+	trusted func(codec.PeerID) bool // it is one that this node was told to join
+	trust   codec.SizedRoot         // pinned by hand; 0 blocks: none
+	ctx     context.Context         // ends with the group
 
 	// shared
 	view atomic.Pointer[syncView]
@@ -70,7 +73,8 @@ type coordinator struct {
 	sessions uint64
 	shown    time.Time // when the view was last stored
 	fetchers map[codec.PeerID]*actor.PID
-	over     bool // the group stops: no session begins any more
+	dispute  *catchup.DisputeError // the first that was seen
+	over     bool                  // the group stops: no session begins any more
 }
 
 func (c *coordinator) Receive(ctx actor.Context) {
@@ -88,9 +92,16 @@ func (c *coordinator) Receive(ctx actor.Context) {
 		m.done()
 	case blockArrived:
 		if c.s != nil {
-			c.step(ctx, catchup.BlockArrived{Peer: m.peer, Lease: m.block.Lease, Number: m.block.Number, Data: m.block.Data})
+			c.step(ctx, catchup.BlockArrived{
+				Peer: m.peer, Lease: m.block.Lease, Number: m.block.Number, Data: m.block.Data, Leaf: m.leaf,
+			})
 		}
 		m.done()
+	case leavesArrived:
+		c.step(ctx, catchup.LeavesArrived{Peer: m.peer, Leaves: m.leaves})
+		m.done()
+	case stated:
+		c.stated(ctx, m)
 	case leaseEnded:
 		c.step(ctx, catchup.LeaseEnded{Peer: m.peer, End: m.end})
 	case streamReset:
@@ -142,6 +153,9 @@ func (c *coordinator) lost(ctx actor.Context, peer codec.PeerID) {
 		return
 	}
 	delete(c.s.offers, peer)
+	if c.s.agree != nil {
+		c.s.agree.Gone(peer)
+	}
 	if pid := c.fetchers[peer]; pid != nil {
 		delete(c.fetchers, peer)
 		ctx.Stop(pid)
@@ -178,7 +192,7 @@ func (c *coordinator) step(ctx actor.Context, e catchup.Event) {
 func (c *coordinator) do(ctx actor.Context, effect catchup.Effect) {
 	switch e := effect.(type) {
 	case catchup.Fetch:
-		ctx.Send(c.fetcher(ctx, e.Peer), fetch{codec.Fetch{Lease: e.Lease, Ranges: e.Ranges}})
+		ctx.Send(c.fetcher(ctx, e.Peer), fetch{codec.Fetch{Lease: e.Lease, Tree: e.Tree, Leaves: e.Leaves, Ranges: e.Ranges}})
 	case catchup.Extend:
 		ctx.Send(c.fetcher(ctx, e.Peer), extend{codec.Extend{Lease: e.Lease, Seq: e.Seq, Ranges: e.Ranges}})
 	case catchup.Trim:
@@ -197,9 +211,9 @@ func (c *coordinator) do(ctx actor.Context, effect catchup.Effect) {
 		c.s.finished = true
 		if c.s.want.repair {
 			c.filled(ctx)
-			return
+		} else {
+			c.arrived(ctx)
 		}
-		c.compare(ctx)
 	case catchup.Fail:
 		c.finish(ctx, e.Err)
 	}

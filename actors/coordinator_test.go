@@ -3,6 +3,8 @@ package actors
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -59,8 +61,10 @@ func newSyncerOn(t *testing.T, l *ledger.Ledger, peers ...*fakePeer) *syncer {
 	nonce := uint64(0)
 	x.coord = &coordinator{
 		self: self, group: testGroup, ledger: x.ledger, network: x.net, clock: SystemClock{}, log: x.logs.logger(), fail: x.fail,
-		nonce: func() uint64 { nonce++; return nonce },
+		nonce:   func() uint64 { nonce++; return nonce },
+		trusted: func(codec.PeerID) bool { return true }, ctx: t.Context(),
 	}
+	x.net.call = x.call
 	x.askerID = spawn(x.system, x.asker)
 	ready := make(chan struct{})
 	x.super = spawn(x.system, supervisor{func(ctx actor.Context) {
@@ -116,6 +120,11 @@ func (x *syncer) open(_ context.Context, to codec.PeerID) (Stream, error) {
 	ours, theirs := streamPair(1 << 20)
 	go p.serve(theirs)
 	return ours, nil
+}
+
+// call states that all peers are voters.
+func (x *syncer) call(context.Context, codec.PeerID, codec.Message) (codec.Answer, error) {
+	return votersAnswer(slices.Sorted(maps.Keys(x.peers))...), nil
 }
 
 // broadcast is answered by every peer, after a while.
@@ -198,22 +207,23 @@ func TestSyncFromAll(t *testing.T) {
 	})
 }
 
-// The leader has another root than what the peers served: everything that the
-// session stored is taken back, and the group stops with both roots.
-func TestSyncLeaderDiffers(t *testing.T) {
+// The blocks that were here before are of another history than the voters': found
+// before anything is adopted, with the first block that differs.
+func TestSyncOfAnotherHistory(t *testing.T) {
 	log, other := newLog(t, 60, 1000, "a"), newLog(t, 60, 1000, "b")
 	synctest.Test(t, func(t *testing.T) {
-		peers := members(log, 3, 60)
-		x := newSyncer(t, peers...)
-		require.NoError(t, x.ledger.Release(0, log.blocks[:5]))
+		x := newSyncer(t, members(log, 3, 60)...)
+		require.NoError(t, x.ledger.Release(0, append(slices.Clone(log.blocks[:3]), other.blocks[3:5]...)))
 		before := x.ledger.Head()
-		peers[0].rebel = other
 		x.want(syncWanted{why: "test"})
 		answered, err := x.done(time.Minute)
 		require.True(t, answered)
 		var root *RootError
 		require.ErrorAs(t, err, &root)
-		require.Equal(t, &RootError{Blocks: 60, Ours: log.tree[60], Theirs: other.tree[60], Leader: peers[0].id}, root)
+		require.Equal(t, uint64(60), root.Blocks)
+		require.Equal(t, log.tree[60], root.Theirs)
+		require.True(t, root.Found)
+		require.Equal(t, uint64(3), root.First)
 		require.ErrorIs(t, x.failure(), error(root))
 		require.Equal(t, before, x.ledger.Head())
 		x.want(syncWanted{why: "again"})
@@ -223,47 +233,87 @@ func TestSyncLeaderDiffers(t *testing.T) {
 	})
 }
 
-// The leader dies while blocks are missing, and again while the roots are being
-// compared; whoever leads next is found by asking, because a joiner hears of no
-// leader otherwise.
-func TestSyncLeaderChanges(t *testing.T) {
+// A minority of the voters states other roots: nobody is misled, and the dispute
+// is told.
+func TestSyncLyingMinority(t *testing.T) {
+	log, other := newLog(t, 60, 1000, "a"), newLog(t, 60, 1000, "b")
+	synctest.Test(t, func(t *testing.T) {
+		peers := members(log, 5, 60)
+		peers[3].rebel, peers[4].rebel = other, other
+		x := newSyncer(t, peers...)
+		x.want(syncWanted{why: "test"})
+		answered, err := x.done(time.Minute)
+		require.True(t, answered)
+		require.NoError(t, err)
+		x.requireHas(log, 60)
+		require.Contains(t, x.logs.String(), "members hold different logs")
+	})
+}
+
+// Nothing is fetched before a majority of the voters states one root.
+func TestSyncWaitsForAMajority(t *testing.T) {
+	log := newLog(t, 60, 1000, "a")
+	synctest.Test(t, func(t *testing.T) {
+		peers := members(log, 3, 60)
+		x := newSyncer(t, peers...)
+		for _, p := range peers[1:] {
+			p.set(func(p *fakePeer) { p.shutDown = true })
+		}
+		x.want(syncWanted{why: "test"})
+		answered, err := x.done(2 * time.Minute)
+		require.True(t, answered)
+		var silent *AgreementError
+		require.ErrorAs(t, err, &silent)
+		require.ElementsMatch(t, []codec.PeerID{peers[1].id, peers[2].id}, silent.Silent)
+		require.Zero(t, x.ledger.Head().Blocks)
+		require.NoError(t, x.failure(), "a session that fails does not stop the group")
+
+		peers[2].set(func(p *fakePeer) { p.shutDown = false })
+		x.want(syncWanted{why: "test"})
+		answered, err = x.done(time.Minute)
+		require.True(t, answered)
+		require.NoError(t, err)
+		x.requireHas(log, 60)
+	})
+}
+
+// The leader dies while blocks are missing: the other voters go on.
+func TestSyncLeaderDies(t *testing.T) {
 	log := newLog(t, 120, 1000, "a")
-	for name, at := range map[string]int{"while fetching": 40, "at the end": 120} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				peers := members(log, 3, 120)
-				x := newSyncer(t, peers...)
-				// At the end: the leader offers its head, but never the root.
-				if at == 120 {
-					peers[0].rebel = &testLog{tree: make([]codec.Hash, 0)}
-					peers[0].mute = true
-				}
-				x.net.open = func(ctx context.Context, to codec.PeerID) (Stream, error) {
-					if at == 120 && to == peers[0].id {
-						return nil, errNoNetwork
-					}
-					return x.open(ctx, to)
-				}
-				x.want(syncWanted{why: "test"})
-				for range 1000 {
-					time.Sleep(5 * time.Millisecond)
-					if x.ledger.Head().Blocks >= uint64(at) {
-						break
-					}
-				}
-				require.GreaterOrEqual(t, x.ledger.Head().Blocks, uint64(at))
-				peers[0].set(func(p *fakePeer) { p.shutDown, p.leader = true, false })
-				peers[1].set(func(p *fakePeer) { p.leader = true })
-				x.net.bond(peers[1].id, peers[2].id)
-				x.send(bondDown{peers[0].id})
-				answered, err := x.done(time.Minute)
-				require.True(t, answered)
-				require.NoError(t, err)
-				delete(x.peers, peers[0].id)
-				x.requireHas(log, 120)
-			})
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		peers := members(log, 3, 120)
+		x := newSyncer(t, peers...)
+		x.want(syncWanted{why: "test"})
+		for x.ledger.Head().Blocks < 40 {
+			time.Sleep(5 * time.Millisecond)
+		}
+		peers[0].set(func(p *fakePeer) { p.shutDown, p.leader = true, false })
+		x.net.bond(peers[1].id, peers[2].id)
+		x.send(bondDown{peers[0].id})
+		answered, err := x.done(time.Minute)
+		require.True(t, answered)
+		require.NoError(t, err)
+		delete(x.peers, peers[0].id)
+		x.requireHas(log, 120)
+	})
+}
+
+// A peer whose leaves do not prove is out; the others take over.
+func TestSyncForgedLeaves(t *testing.T) {
+	log := newLog(t, 100, 1000, "a")
+	synctest.Test(t, func(t *testing.T) {
+		peers := members(log, 4, 100)
+		peers[2].forge = true
+		x := newSyncer(t, peers...)
+		x.want(syncWanted{why: "test"})
+		answered, err := x.done(time.Minute)
+		require.True(t, answered)
+		require.NoError(t, err)
+		x.requireHas(log, 100)
+		for _, p := range x.coord.view.Load().status.Peers {
+			require.Equal(t, p.Peer == peers[2].id, p.State == "out", "%s is %s", p.Peer, p.State)
+		}
+	})
 }
 
 // A peer that serves a damaged block is out; the others take over.

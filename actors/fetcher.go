@@ -37,7 +37,13 @@ type (
 	blockArrived struct {
 		peer  codec.PeerID
 		block codec.Blocks
+		leaf  codec.Hash
 		done  func() // the stream's reader may go on
+	}
+	leavesArrived struct {
+		peer   codec.PeerID
+		leaves codec.Leaves
+		done   func()
 	}
 	leaseEnded struct {
 		peer codec.PeerID
@@ -231,7 +237,7 @@ func (f *fetcher) frame(ctx actor.Context, m streamFrame) {
 			m.frame.done()
 			return
 		}
-		ctx.Send(f.coordinator, blockArrived{peer: f.peer, block: b, done: m.frame.done})
+		ctx.Send(f.coordinator, blockArrived{peer: f.peer, block: b, leaf: codec.Leaf(b.Data), done: m.frame.done})
 	case codec.TypeEnd:
 		var e codec.End
 		err := codec.Decode(m.frame.body, &e)
@@ -244,8 +250,24 @@ func (f *fetcher) frame(ctx actor.Context, m streamFrame) {
 			ctx.Send(f.coordinator, leaseEnded{peer: f.peer, end: e})
 			f.end(ctx)
 		}
+	case codec.TypeLeaves:
+		f.leaves(ctx, m.frame)
 	default:
-		m.frame.done() // Leaves: no proof is asked for yet
+		m.frame.done()
+	}
+}
+
+func (f *fetcher) leaves(ctx actor.Context, fr frame) {
+	var m codec.Leaves
+	err := codec.Decode(fr.body, &m)
+	switch {
+	case err != nil:
+		fr.done()
+		f.reset(ctx, err)
+	case m.Lease != f.lease:
+		fr.done()
+	default:
+		ctx.Send(f.coordinator, leavesArrived{peer: f.peer, leaves: m, done: fr.done})
 	}
 }
 

@@ -24,6 +24,7 @@ type Config struct {
 	Group   codec.GroupID
 	Ledger  *ledger.Ledger // closed by the owner after Done
 	Machine machine.Machine
+	Trust   codec.SizedRoot // pinned by hand for catch-up; 0 blocks: none
 	Role    codec.Role      // RoleVoter or RoleStandby: take part; RoleObserver: only follow
 	Addrs   func() []string // where other members reach this node, without /p2p
 
@@ -83,6 +84,7 @@ type Group struct {
 	left       atomic.Bool // and was removed
 
 	mu       sync.Mutex
+	boot     map[codec.PeerID]bool // bonded peers that this node was told to join
 	err      error
 	starting bool
 }
@@ -100,7 +102,7 @@ func New(cfg Config) *Group {
 		cfg.ReplaceDead = time.Minute
 	}
 	g := &Group{
-		cfg: cfg, log: cfg.Logger, done: make(chan struct{}), up: make(chan struct{}),
+		cfg: cfg, log: cfg.Logger, boot: map[codec.PeerID]bool{}, done: make(chan struct{}), up: make(chan struct{}),
 		raftCredit: make(chan struct{}, maxRaft), offers: make(chan struct{}, maxOffers), calls: make(chan struct{}, MaxCalls),
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
@@ -157,7 +159,7 @@ func (g *Group) spawn(ctx actor.Context) {
 	g.provider = g.child(ctx, "provider", p)
 	g.coord = &coordinator{
 		self: g.cfg.Self, group: g.cfg.Group, ledger: g.cfg.Ledger, network: g.network, clock: g.cfg.Clock, log: g.log,
-		storer: g.storer, fail: g.fail, nonce: g.nonce,
+		storer: g.storer, fail: g.fail, nonce: g.nonce, trusted: g.isTrusted, trust: g.cfg.Trust, ctx: g.ctx,
 	}
 	g.coordinator = g.child(ctx, "coordinator", g.coord, actor.WithSupervisor(supervision{fail: g.fail, gone: g.fetcherGone}))
 	saver := g.child(ctx, "saver", &saver{ledger: g.cfg.Ledger, fail: g.fail})

@@ -349,6 +349,15 @@ func TestJoinerRetriesSlowly(t *testing.T) {
 	})
 }
 
+// votersAnswer states the voters of a group.
+func votersAnswer(peers ...codec.PeerID) codec.Answer {
+	c := codec.Configuration{Index: 1, Target: 3}
+	for i, p := range peers {
+		c.Members = append(c.Members, codec.Member{RaftID: codec.RaftID(i + 1), Peer: p, Role: codec.RoleVoter})
+	}
+	return codec.Answer{Status: codec.CallOK, Config: c}
+}
+
 // A joiner catches up, opens Raft where it stands, and asks to be added.
 func TestJoinerAsksToBeAdded(t *testing.T) {
 	log := newLog(t, 20, 1000, "a")
@@ -364,10 +373,12 @@ func TestJoinerAsksToBeAdded(t *testing.T) {
 		net.call = func(_ context.Context, _ codec.PeerID, m codec.Message) (codec.Answer, error) {
 			if j, ok := m.(*codec.Join); ok {
 				joins <- j
+				return codec.Answer{Status: codec.CallUnavailable}, nil
 			}
-			return codec.Answer{Status: codec.CallUnavailable}, nil
+			return votersAnswer(peer.id), nil
 		}
 		x := newLone(t, false, net)
+		x.Bonded(peer.id, codec.LogID{}, true)
 		a := x.Called(x.context(), "peer", &codec.Members{})
 		require.Equal(t, codec.CallUnavailable, a.Status)
 		j := <-joins

@@ -14,6 +14,11 @@ import (
 // Bonded: a peer proved the group key. A node that knows no log yet takes over
 // what a bonded peer of its own list states.
 func (g *Group) Bonded(peer codec.PeerID, log codec.LogID, bootstrap bool) {
+	g.mu.Lock()
+	if bootstrap {
+		g.boot[peer] = true // bounded by the node's own list
+	}
+	g.mu.Unlock()
 	if bootstrap && !log.IsZero() && g.cfg.Ledger.LogID().IsZero() {
 		if err := g.cfg.Ledger.SetLogID(log); err != nil {
 			g.fail(err)
@@ -165,6 +170,13 @@ func (g *Group) Called(ctx context.Context, from codec.PeerID, m codec.Message) 
 	case <-g.done:
 		return codec.Answer{Status: codec.CallUnavailable, Reason: ErrStopped.Error()}
 	}
+}
+
+// isTrusted reports whether a peer is one that this node was told to join.
+func (g *Group) isTrusted(p codec.PeerID) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.boot[p]
 }
 
 // isMember reports whether a peer is in the configuration.

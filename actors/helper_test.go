@@ -186,6 +186,31 @@ func (l *testLog) head(n int) codec.Head {
 	return h
 }
 
+// leaves proves a group in the tree of the first n blocks.
+func (l *testLog) leaves(n, group uint64) *codec.Leaves {
+	from := group * codec.ProofGroup
+	to := min(from+codec.ProofGroup, n)
+	m := &codec.Leaves{Group: group, Tree: n, Left: l.between(0, from), Right: l.between(to, n)}
+	for b := from; b < to; b++ {
+		m.Leaves = append(m.Leaves, codec.Leaf(l.blocks[b]))
+	}
+	return m
+}
+
+func (l *testLog) between(from, to uint64) (out []codec.Hash) {
+	for _, id := range codec.RangeNodes(from, to) {
+		out = append(out, l.node(id.Level, id.Number))
+	}
+	return out
+}
+
+func (l *testLog) node(level uint, number uint64) codec.Hash {
+	if level == 0 {
+		return codec.Leaf(l.blocks[number])
+	}
+	return codec.Node(l.node(level-1, 2*number), l.node(level-1, 2*number+1))
+}
+
 func (l *testLog) bytes(n int) (size int64) {
 	for _, b := range l.blocks[:n] {
 		size += int64(len(b))

@@ -85,6 +85,7 @@ type fakePeer struct {
 	leader bool     // it says so
 	mute   bool     // it offers, and never serves
 	rate   int      // bytes/s; 0: no limit
+	forge  bool     // the leaves that it sends do not prove
 	flip   bool     // every block that it serves has a bit flipped
 	rebel  *testLog // if set, the roots that it states are of this log
 
@@ -110,13 +111,13 @@ func (p *fakePeer) get(f func(*fakePeer) int) int {
 func (p *fakePeer) offer(nonce uint64, sizes []uint64) codec.AvailabilityReply {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := codec.AvailabilityReply{Nonce: nonce, Head: p.log.head(p.head), Leader: p.leader, Voter: true}
-	if p.head > 0 {
-		r.Held = []codec.BlockRange{{To: uint64(p.head)}}
-	}
 	log := p.log
 	if p.rebel != nil {
 		log = p.rebel
+	}
+	r := codec.AvailabilityReply{Nonce: nonce, Head: log.head(p.head), Leader: p.leader, Voter: true}
+	if p.head > 0 {
+		r.Held = []codec.BlockRange{{To: uint64(p.head)}}
 	}
 	for _, n := range sizes {
 		if n <= uint64(p.head) {
@@ -241,11 +242,18 @@ func (p *fakePeer) end(s Stream, l *lease, reason codec.EndReason) {
 	write(s, &codec.End{Lease: l.number, Seq: l.seq, Sent: l.sent, Last: l.last, Reason: reason, Held: now.Held, Head: now.Head})
 }
 
-// step serves one block.
+// step serves one block, after the leaves of its group.
 func (p *fakePeer) step(s Stream, l *lease) {
-	number, _, ok := l.next()
+	number, proved, ok := l.next()
 	if !ok {
 		p.end(s, l, l.done())
+		return
+	}
+	if l.tree > 0 && !proved {
+		p.prove(s, l, number)
+	}
+	if l.leavesOnly {
+		l.pass(proved)
 		return
 	}
 	p.mu.Lock()
@@ -266,6 +274,20 @@ func (p *fakePeer) step(s Stream, l *lease) {
 	}
 	write(s, &codec.Blocks{Lease: l.number, Number: number, Data: data})
 	l.advance(number)
+}
+
+// prove sends a group's leaves with its first block, or again.
+func (p *fakePeer) prove(s Stream, l *lease, number uint64) {
+	group := number / codec.ProofGroup
+	if number%codec.ProofGroup > 0 && l.sent > 0 && l.last/codec.ProofGroup == group {
+		return
+	}
+	m := p.log.leaves(l.tree, group)
+	m.Lease = l.number
+	if p.forge {
+		m.Leaves[0][0] ^= 1
+	}
+	write(s, m)
 }
 
 func (p *fakePeer) requireNoFaults(t *testing.T) {

@@ -83,15 +83,19 @@ func TestJoinerOfRemovedId(t *testing.T) {
 			go peer.serve(theirs)
 			return ours, nil
 		}
-		net.call = func(context.Context, codec.PeerID, codec.Message) (codec.Answer, error) {
+		net.call = func(_ context.Context, _ codec.PeerID, m codec.Message) (codec.Answer, error) {
 			mu.Lock()
 			defer mu.Unlock()
+			if _, members := m.(*codec.Members); members {
+				return votersAnswer(peer.id), nil
+			}
 			if removed {
 				return codec.Answer{Status: codec.CallRemoved, Index: 300}, nil
 			}
 			return codec.Answer{Status: codec.CallUnavailable}, nil
 		}
 		x := newLone(t, false, net)
+		x.Bonded(peer.id, codec.LogID{}, true)
 		require.NoError(t, x.Applied(x.context(), log.ends[1].Index))
 		x.RaftAnswered(peer.id, &codec.RemovedAt{Index: 1000})
 		time.Sleep(3 * time.Second)

@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -22,11 +21,18 @@ type syncSession struct {
 	from     uint64
 	offers   map[codec.PeerID]codec.AvailabilityReply
 	stored   uint64 // entries
-	target   uint64
-	led      time.Time // when an offer last named its sender the leader
-	began    bool      // a target was set
-	verify   uint64    // tree size being compared with the leader's; 0: still fetching
-	finished bool      // the plan has finished
+	began    bool   // there is something to fetch, or it is known that there is not
+	finished bool   // the plan has finished
+
+	agree  *catchup.Agreement // nil: whose word counts is not known yet; of a repair always
+	asking map[codec.PeerID]bool
+	asked  map[codec.PeerID]uint64 // the size last asked of a voter
+	root   codec.SizedRoot         // what the plan was told
+	silent time.Time               // since when a majority has been missing; zero: it is not
+
+	search    *catchup.Search // for the first block that differs
+	searchEnd time.Time
+	differ    *RootError
 }
 
 // wanted begins a session, or widens the one that runs.
@@ -47,15 +53,15 @@ func (c *coordinator) wanted(ctx actor.Context, w syncWanted) {
 		Session: c.nonce(), Self: c.self, From: c.ledger.Head().Blocks, Check: checkBlock,
 		Lease: c.sessions << 32, // what an earlier session's fetchers still say is recognised
 	}
-	plan.Seed = plan.Session
+	plan.Seed, plan.Prove = plan.Session, !w.repair
 	if w.repair && !c.aimAtHole(&plan) {
 		ctx.Send(w.reply, syncDone{})
 		return
 	}
 	c.fetchers = map[codec.PeerID]*actor.PID{}
 	c.s = &syncSession{
-		id: plan.Session, want: w, started: c.clock.Now(), led: c.clock.Now(), from: plan.From,
-		offers: map[codec.PeerID]codec.AvailabilityReply{}, plan: catchup.New(plan),
+		id: plan.Session, want: w, started: c.clock.Now(), from: plan.From, plan: catchup.New(plan),
+		offers: map[codec.PeerID]codec.AvailabilityReply{}, asking: map[codec.PeerID]bool{}, asked: map[codec.PeerID]uint64{},
 	}
 	c.log.Debug("asking peers what they have", "why", w.why, "from_block", plan.From, "session", c.s.id)
 	if c.leader != "" {
@@ -66,6 +72,9 @@ func (c *coordinator) wanted(ctx actor.Context, w syncWanted) {
 		c.bonded(ctx, p)
 	}
 	c.checkIn(ctx, askDirectly)
+	if !w.repair {
+		c.convene(ctx)
+	}
 }
 
 // checkBlock looks at a block before the plan takes it.
@@ -82,34 +91,42 @@ func (c *coordinator) checkIn(ctx actor.Context, d time.Duration) {
 	c.s.stopTick = c.clock.AfterFunc(d, func() { root.Send(self, syncCheck{id}) })
 }
 
-// check runs each second: it asks bonded peers that gave no offer, or everybody
-// while nobody says to lead, follows a leader whose head has moved, and asks for
-// the root again.
+// check runs each second: it asks bonded peers that gave no offer, and the voters
+// how far they are.
 func (c *coordinator) check(ctx actor.Context) {
 	s := c.s
-	if c.leader == c.self {
+	if s.search != nil {
+		c.searchOn(ctx, nil)
+	} else if !c.over {
+		c.checkOn(ctx)
+	}
+	if c.s == s {
+		c.publish(true)
+		c.checkIn(ctx, checkEvery)
+	}
+}
+
+func (c *coordinator) checkOn(ctx actor.Context) {
+	s := c.s
+	elapsed := c.clock.Now().Sub(s.started)
+	switch {
+	case c.leader == c.self && !s.want.repair:
 		c.finish(ctx, nil) // a leader has what is committed
 		return
+	case !s.began && s.want.until == 0 && s.want.behind > 0 && elapsed > probePatience:
+		c.finish(ctx, nil) // nobody answers: Raft carries on by itself
+		return
+	case !s.want.repair && s.root.Blocks == 0 && elapsed > agreePatience:
+		c.finish(ctx, c.noAgreement())
+		return
 	}
-	leaderless := s.want.repair || c.clock.Now().Sub(s.led) > leaderSilent
 	for _, p := range c.network.Bonds() {
-		if _, ok := s.offers[p]; !ok || leaderless {
+		if _, ok := s.offers[p]; !ok || s.want.repair || s.agree != nil && slices.Contains(s.agree.Voters(), p) {
 			c.ask(ctx, p, nil)
 		}
 	}
-	if s.verify == 0 && c.leader != "" {
-		c.ask(ctx, c.leader, nil) // for how far its head has moved
-	}
-	if !s.began && s.want.until == 0 && s.want.behind > 0 && c.clock.Now().Sub(s.started) > probePatience {
-		c.finish(ctx, nil) // nobody answers: Raft carries on by itself
-		return
-	}
-	if s.verify > 0 || s.finished {
-		c.compare(ctx)
-	}
-	if c.s != nil {
-		c.publish(true)
-		c.checkIn(ctx, verifyEvery)
+	if !s.want.repair {
+		c.waitForVoters(ctx)
 	}
 }
 
@@ -118,122 +135,43 @@ func (c *coordinator) check(ctx actor.Context) {
 func (c *coordinator) bonded(ctx actor.Context, peer codec.PeerID) {
 	switch {
 	case c.s == nil:
+		return
 	case len(c.fetchers) < askAtOnce:
 		c.ask(ctx, peer, nil)
 	default:
 		c.checkIn(ctx, askDirectly)
 	}
+	if c.s.agree == nil && !c.s.want.repair && c.trusted(peer) {
+		c.askVoters(ctx, peer)
+	}
 }
 
-// offered hands an offer to the plan; the leader's also says how far to go, and
-// whether our blocks are its own.
+// offered hands an offer to the plan, and a voter's to those who agree.
 func (c *coordinator) offered(ctx actor.Context, m offered) {
-	if c.s == nil || m.peer == c.self {
+	s := c.s
+	if s == nil || m.peer == c.self {
 		return
 	}
 	if m.reply.Nonce == 0 { // the answer to the opening of a stream of this session
-		m.reply.Nonce = c.s.id
+		m.reply.Nonce = s.id
 	}
-	if m.reply.Nonce != c.s.id {
+	if m.reply.Nonce != s.id {
 		return
 	}
-	c.s.offers[m.peer] = m.reply
+	s.offers[m.peer] = m.reply
 	if m.reply.Leader {
-		c.s.led = c.clock.Now()
 		c.leaderIs(ctx, m.peer)
 	}
 	c.step(ctx, catchup.PeerOffered{Peer: m.peer, Reply: m.reply})
-	if m.reply.Leader && m.peer == c.leader && c.s != nil && !c.s.want.repair {
-		c.leaderOffered(ctx, m.reply)
-	}
-}
-
-func (c *coordinator) leaderOffered(ctx actor.Context, r codec.AvailabilityReply) {
-	if c.s == nil {
-		return
-	}
-	s := c.s
-	if s.verify > 0 {
-		c.verified(ctx, r) // if it does not say the root, check asks again
-		return
-	}
-	if !s.began && s.want.until == 0 && s.want.behind > 0 && r.Head.Blocks <= s.from+s.want.behind {
-		c.finish(ctx, nil) // Raft ships the rest
-		return
-	}
-	s.began = true
-	if r.Head.Blocks > s.target {
-		if s.target == 0 && r.Head.Blocks > s.from {
-			c.log.Info("catch-up begins", "why", s.want.why, "from_block", s.from, "to_block", r.Head.Blocks, "session", s.id)
-		}
-		s.target = r.Head.Blocks
-		if s.finished {
-			return // what is here is compared first; a new session goes on
-		}
-		c.step(ctx, catchup.TargetMoved{Blocks: s.target})
-		return
-	}
-	if s.target == 0 || c.ledger.Head().Blocks >= s.target {
-		s.finished = true
-		c.compare(ctx)
-	}
-}
-
-// compare asks the leader for its root at our size.
-func (c *coordinator) compare(ctx actor.Context) {
-	head := c.ledger.Head()
-	if head.Blocks == 0 {
-		c.reached(ctx, 0)
-		return
-	}
-	c.s.verify = head.Blocks
-	if c.leader != "" {
-		c.ask(ctx, c.leader, []uint64{head.Blocks})
-	}
-}
-
-// verified looks for the root that compare asked for.
-func (c *coordinator) verified(ctx actor.Context, r codec.AvailabilityReply) {
-	i := slices.IndexFunc(r.Roots, func(x codec.SizedRoot) bool { return x.Blocks == c.s.verify })
-	if i < 0 {
-		return
-	}
-	theirs := r.Roots[i]
-	ours, err := c.ledger.RootAt(theirs.Blocks)
 	switch {
-	case err != nil:
-		c.fail(fmt.Errorf("compare with the leader: %w", err))
-	case ours != theirs.Root:
-		c.diverged(ctx, theirs, ours)
+	case c.s != s || s.agree == nil:
+	case s.search != nil:
+		if m.peer == s.differ.Peer {
+			c.searchOn(ctx, m.reply.Roots)
+		}
 	default:
-		c.reached(ctx, r.Head.Blocks)
-	}
-}
-
-// diverged takes back what the session stored, and stops the group. No other
-// session begins meanwhile. The failure is told first: replay may stumble over
-// blocks that go.
-func (c *coordinator) diverged(ctx actor.Context, theirs codec.SizedRoot, ours codec.Hash) {
-	err := &RootError{Blocks: theirs.Blocks, Ours: ours, Theirs: theirs.Root, Leader: c.leader}
-	c.over = true
-	c.fail(err)
-	if dropErr := c.ledger.Drop(c.s.from); dropErr != nil {
-		c.log.Error("blocks of a log that diverges could not be taken back", "from_block", c.s.from, "err", dropErr)
-	}
-	c.finish(ctx, err)
-}
-
-// reached ends the session, unless it has to go further: to the index that was
-// asked for, or after a leader that has moved on by more than slack blocks.
-func (c *coordinator) reached(ctx actor.Context, leader uint64) {
-	missing := c.ledger.HeadCursor().Index < c.s.want.until
-	switch {
-	case missing && leader <= c.s.verify:
-		// The leader has not sealed that far itself: check asks again.
-	case missing, leader > c.s.verify+slack:
-		c.restart(ctx)
-	default:
-		c.finish(ctx, nil)
+		s.agree.Attested(m.peer, m.reply)
+		c.consider(ctx)
 	}
 }
 
