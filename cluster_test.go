@@ -220,6 +220,23 @@ func TestFellBehind(t *testing.T) {
 	c.agree(last.Index)
 }
 
+// Three voters, one dead and one far behind: no majority of the others can state the
+// root, so the one that is behind counts itself, and the two commit again once it has
+// caught up.
+func TestCommitsWithOneDeadOneFarBehind(t *testing.T) {
+	c := newCluster(t, 3)
+	c.voters(3)
+	followers := c.followers()
+	behind, dead := followers[0], followers[1]
+	c.stop(behind)
+	fill(t, c.group[c.leader()], 80_000, 100)
+	c.stop(dead)
+	c.start(behind)
+	last := c.put(behind, "again", "x")
+	c.agree(last.Index)
+	require.Equal(t, "x", c.get(behind, "again"))
+}
+
 // A member that leaves is gone from the configuration, also the leader, and the
 // others go on.
 func TestLeave(t *testing.T) {

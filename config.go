@@ -86,6 +86,9 @@ type GroupConfig struct {
 	// ServeRate limits what this node serves to peers that catch up, in bytes a
 	// second. 0: no limit.
 	ServeRate int64
+	// Trust pins the root of the log's block tree at a size, for catching up: it
+	// counts as if the voters had agreed on it. Zero blocks: none.
+	Trust codec.SizedRoot
 	// ReplaceDead is how long a voter may be unreachable before a ready standby
 	// takes its place. d: 60 s.
 	ReplaceDead time.Duration

@@ -111,6 +111,10 @@ type SyncStatus struct {
 	Finished bool          `json:"finished"`
 	Error    string        `json:"error,omitempty"`
 	Waiting  string        `json:"waiting,omitempty"` // what bounds it now
+	Root     codec.Hash    `json:"root"`              // over RootOf blocks: what all that is fetched is proved against
+	RootOf   uint64        `json:"root_of_blocks"`    // 0: not agreed yet, or a repair
+	ProvedBy int           `json:"proved_by"`         // so many of Voters state that root; 0: it was pinned by hand
+	Voters   int           `json:"voters"`            // whose majority decides; 0: not known yet
 	Peers    []SyncPeer    `json:"peers"`
 }
 

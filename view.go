@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/logmesh/logmesh/actors"
@@ -189,6 +190,10 @@ func syncStatus(v actors.View) *SyncStatus {
 		Session: v.Sync.Session, From: p.From, Done: p.Done, Needed: p.Needed, Entries: v.Sync.Entries,
 		Bytes: p.Bytes, Doubled: p.Doubled, PerSec: p.PerSec, Left: p.Left, Elapsed: p.Elapsed,
 		Finished: v.Sync.Finished, Waiting: string(p.Waiting), Peers: []SyncPeer{},
+		Root: v.Sync.Root.Root, RootOf: v.Sync.Root.Blocks, ProvedBy: v.Sync.ProvedBy, Voters: v.Sync.Voters,
+	}
+	if !s.Finished && s.RootOf == 0 && len(v.Sync.Silent) > 0 {
+		s.Waiting = "a majority of the voters has to state the log's root; not heard: " + shortPeers(v.Sync.Silent)
 	}
 	if v.Sync.Err != nil {
 		s.Error = v.Sync.Err.Error()
@@ -197,6 +202,14 @@ func syncStatus(v actors.View) *SyncStatus {
 		s.Peers = append(s.Peers, syncPeer(peer))
 	}
 	return s
+}
+
+func shortPeers(peers []codec.PeerID) string {
+	names := make([]string, len(peers))
+	for i, p := range peers {
+		names[i] = p.Short()
+	}
+	return strings.Join(names, ", ")
 }
 
 func syncPeer(p catchup.PeerStatus) SyncPeer {
@@ -215,6 +228,9 @@ func alerts(v actors.View, s Status) []string {
 	}
 	if v.Missing > 0 {
 		out = append(out, repairing(v)+"; until then this node does not vote, and reads here are as of an earlier index")
+	}
+	if v.Sync != nil && v.Sync.Dispute != nil {
+		out = append(out, v.Sync.Dispute.Error())
 	}
 	if v.Full {
 		out = append(out, "disk full: nothing is acknowledged here until space is freed")

@@ -277,6 +277,24 @@ func TestSyncWaitsForAMajority(t *testing.T) {
 	})
 }
 
+// A root that was pinned by hand needs no majority.
+func TestSyncToATrustedRoot(t *testing.T) {
+	log := newLog(t, 60, 1000, "a")
+	synctest.Test(t, func(t *testing.T) {
+		peers := members(log, 3, 60)
+		x := newSyncer(t, peers...)
+		x.coord.trust = codec.SizedRoot{Blocks: 50, Root: log.tree[50]}
+		for _, p := range peers[1:] {
+			p.set(func(p *fakePeer) { p.shutDown = true })
+		}
+		x.want(syncWanted{why: "test", until: log.ends[49].Index})
+		answered, err := x.done(time.Minute)
+		require.True(t, answered)
+		require.NoError(t, err)
+		x.requireHas(log, 50)
+	})
+}
+
 // The leader dies while blocks are missing: the other voters go on.
 func TestSyncLeaderDies(t *testing.T) {
 	log := newLog(t, 120, 1000, "a")

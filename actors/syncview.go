@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"github.com/logmesh/logmesh/codec"
 	"github.com/logmesh/logmesh/internal/catchup"
 )
 
@@ -11,6 +12,12 @@ type syncView struct {
 	status   catchup.Status
 	finished bool
 	err      error
+
+	root    codec.SizedRoot // agreed; 0 blocks: none yet
+	by      int             // so many voters state it; 0: it was pinned by hand
+	voters  int
+	silent  []codec.PeerID // a majority waits for these voters
+	dispute error          // members hold different logs; nil: not seen
 }
 
 // publish shows the session to others, not too often while it runs.
@@ -30,5 +37,13 @@ func (c *coordinator) publishEnd(err error) {
 }
 
 func (c *coordinator) picture() *syncView {
-	return &syncView{session: c.s.id, entries: c.s.stored, status: c.s.plan.Status()}
+	v := &syncView{session: c.s.id, entries: c.s.stored, status: c.s.plan.Status()}
+	if a := c.s.agree; a != nil {
+		v.root, v.by, _ = a.Agreed()
+		v.voters, v.silent = len(a.Voters()), a.Silent()
+	}
+	if c.dispute != nil {
+		v.dispute = c.dispute
+	}
+	return v
 }

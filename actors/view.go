@@ -68,6 +68,12 @@ type SyncView struct {
 	Plan     catchup.Status
 	Finished bool
 	Err      error
+
+	Root     codec.SizedRoot // against which the blocks are proved; 0 blocks: not agreed yet
+	ProvedBy int             // voters that state it; 0: it was pinned by hand
+	Voters   int             // whose majority decides; 0: not known yet
+	Silent   []codec.PeerID  // of them: a majority waits for these
+	Dispute  error           // members hold different logs
 }
 
 // View is the present picture.
@@ -98,7 +104,10 @@ func (g *Group) View() View {
 		}
 	}
 	if s := g.coord.view.Load(); s != nil {
-		v.Sync = &SyncView{Session: s.session, Entries: s.entries, Plan: s.status, Finished: s.finished, Err: s.err}
+		v.Sync = &SyncView{
+			Session: s.session, Entries: s.entries, Plan: s.status, Finished: s.finished, Err: s.err,
+			Root: s.root, ProvedBy: s.by, Voters: s.voters, Silent: s.silent, Dispute: s.dispute,
+		}
 	}
 	return v
 }

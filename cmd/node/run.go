@@ -37,6 +37,7 @@ type runFlags struct {
 	found                                          bool
 	voters                                         int
 	serveRate                                      byteRate
+	trust                                          sizedRoot
 	httpGiven                                      bool
 	chaos                                          chaosFlags
 }
@@ -73,6 +74,7 @@ removed from it (exit status 3).`,
 	fl.BoolVar(&f.found, "found", false, "found the group, unless the directory holds it already")
 	fl.IntVar(&f.voters, "voters", 0, "how many voters a group founded here wants (default 3)")
 	fl.StringVar(&f.role, "role", codec.RoleVoter.String(), "voter: votes when a voter is needed; observer: never")
+	fl.Var(&f.trust, "trust", "catch up to this root of the log's block tree without asking the voters (see blocks and root in `status --json`)")
 	fl.Var(&f.serveRate, "serve-rate", "at most so many bytes per second to members that catch up; 0: no limit")
 	fl.StringVar(&f.http, "http", defaultAPI, "`address` of the local API; port 0: a free one")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -305,6 +307,7 @@ func (a *app) plan(f runFlags) (p plan, err error) {
 		return p, usagef("--voters %d: it must be from 1 to %d", f.voters, codec.MaxVoters)
 	}
 	p.group.Found, p.group.Voters, p.group.ServeRate = f.found, f.voters, int64(f.serveRate)
+	p.group.Trust = codec.SizedRoot(f.trust)
 	p.keyFile, p.makeKey = f.groupKey, f.found && f.groupKey == ""
 	if p.keyFile == "" && p.group.Key == nil {
 		p.keyFile = filepath.Join(p.node.Data, keyFileName)

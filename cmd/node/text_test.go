@@ -96,3 +96,14 @@ func TestScreenFits(t *testing.T) {
 		}
 	})
 }
+
+func TestSizedRoot(t *testing.T) {
+	hash := strings.Repeat("5c", 32)
+	var r sizedRoot
+	require.NoError(t, r.Set("1024:"+hash))
+	require.Equal(t, uint64(1024), r.Blocks)
+	require.Equal(t, "1024:"+hash, r.String())
+	for _, text := range []string{"", "1024", "0:" + hash, "-1:" + hash, "1024:", "1024:5c", "x:" + hash, hash} {
+		require.Error(t, new(sizedRoot).Set(text), text)
+	}
+}

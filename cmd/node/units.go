@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/logmesh/logmesh/codec"
 )
 
 // megabytes is n bytes in MB, which are millions, with one decimal.
@@ -64,5 +66,33 @@ func (r *byteRate) Set(s string) error {
 		return fmt.Errorf("it must be bytes per second, as in 8388608 or 8MiB; 0 means no limit")
 	}
 	*r = byteRate(n * factor)
+	return nil
+}
+
+// sizedRoot is the value of --trust.
+type sizedRoot codec.SizedRoot
+
+func (r *sizedRoot) String() string {
+	if r.Blocks == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d:%s", r.Blocks, r.Root)
+}
+
+// Type names the value in help texts.
+func (r *sizedRoot) Type() string { return "BLOCKS:ROOT" }
+
+// Set reads how many blocks, a colon, and the root over them in hexadecimal.
+func (r *sizedRoot) Set(s string) error {
+	blocks, root, _ := strings.Cut(s, ":")
+	n, err := strconv.ParseUint(blocks, 10, 64)
+	if err != nil || n == 0 {
+		return fmt.Errorf("%q: it must be BLOCKS:ROOT, as in 1024:5c3f…, a number of blocks and the root over them", s)
+	}
+	h, err := codec.ParseHash(root)
+	if err != nil {
+		return fmt.Errorf("%q: %w", s, err)
+	}
+	r.Blocks, r.Root = n, h
 	return nil
 }
