@@ -18,7 +18,7 @@ import (
 	"github.com/logmesh/logmesh/internal/sim/disk"
 )
 
-var stride = flag.Int("stride", 13, "TestEveryFailure and TestNoSpace try every so manieth write, sync and change of a directory; 1: all")
+var stride = flag.Int("stride", 29, "TestEveryFailure and TestNoSpace try every so manieth write, sync and change of a directory; 1: all")
 
 // broken goes on after a change of the machine's disk failed, during a call that
 // ended with got or before.
