@@ -289,6 +289,32 @@ func TestDirectoryOfAFailedOpen(t *testing.T) {
 	require.EqualValues(t, 5, open(t, disk.CrashClone(vfs.CrashCloneCfg{})).LastIndex())
 }
 
+// A database that could not be made whole is begun again under the same names: what
+// was noted of its files then does not count any more.
+func TestNewDatabaseBegunAgain(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	var clones []*vfs.MemFS
+	begun := false
+	fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		manifest := strings.HasSuffix(op.Path, "MANIFEST-000001")
+		switch {
+		case !begun && op.Kind == errorfs.OpCreate && strings.Contains(op.Path, pointer):
+			return errors.New("input/output error")
+		case begun && manifest && op.Kind != errorfs.OpCreate:
+			clones = append(clones, disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))}))
+		}
+		return nil
+	}))
+	_, err := Open(testOptions(fs))
+	require.Error(t, err)
+	begun = true
+	_ = open(t, fs)
+	require.NotEmpty(t, clones)
+	for _, clone := range clones {
+		founded(t, clone, 5)
+	}
+}
+
 // What Pebble's pointers point to is durable before they are there.
 func TestPointersComeLast(t *testing.T) {
 	fresh := map[string]bool{} // names that were made since the directory was synced

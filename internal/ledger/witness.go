@@ -81,21 +81,69 @@ func noteKey(kind, turn int) []byte { return fmt.Appendf(nil, "%s %d %d", synced
 func (w *witness) put(kind int, n note) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	turn := w.turn[kind]
+	w.turn[kind] = 1 - turn
+	return w.write(kind, turn, n, kind == noteManifest)
+}
+
+func (w *witness) write(kind, turn int, n note, sync bool) error {
 	if w.file == nil {
 		if err := w.open(); err != nil {
 			return err
 		}
 	}
-	turn := w.turn[kind]
-	w.turn[kind] = 1 - turn
 	body := withSum(noteKey(kind, turn), numbersBody(n.number, n.length, uint64(n.sum)))
 	if _, err := w.file.WriteAt(body, int64(2*kind+turn)*noteSize); err != nil {
 		return err
 	}
-	if kind == noteLog {
+	if !sync {
 		return nil
 	}
 	return w.file.Sync()
+}
+
+// forget takes back the notes on a file that is about to be made anew, under the
+// number that it had before: a database that could not be made whole is begun again
+// so.
+func (w *witness) forget(name string) error {
+	kind, number, ok := noteKind(w.FS.PathBase(name))
+	if !ok || w.FS.PathDir(name) != w.dir {
+		return nil
+	}
+	data, err := readFile(w.FS, w.FS.PathJoin(w.dir, syncedFile), noteKinds*2*noteSize)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for turn := range 2 {
+		n, ok := readNote(data, kind, turn)
+		if !ok || n.number != number || n.length == 0 {
+			continue
+		}
+		if err := w.write(kind, turn, note{number: number}, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readNote reads one of the two notes of a kind; false: it is not there, or
+// damaged itself.
+func readNote(data []byte, kind, turn int) (n note, ok bool) {
+	at := (2*kind + turn) * noteSize
+	if len(data) < at+noteSize {
+		return n, false
+	}
+	body, err := bodyOf(noteKey(kind, turn), data[at:at+noteSize])
+	if err != nil {
+		return n, false
+	}
+	numbers, err := readNumbers(body, 3)
+	if err != nil {
+		return n, false
+	}
+	return note{numbers[0], numbers[1], uint32(numbers[2])}, true //nolint:gosec // was one
 }
 
 // open opens the file of the notes, or makes it. Notes of an earlier run go on
@@ -131,19 +179,10 @@ func checkSynced(disk vfs.FS, dir string, logs bool) error {
 			continue
 		}
 		for turn := range 2 {
-			at := (2*kind + turn) * noteSize
-			if len(data) < at+noteSize {
+			n, ok := readNote(data, kind, turn)
+			if !ok {
 				continue
 			}
-			body, err := bodyOf(noteKey(kind, turn), data[at:at+noteSize])
-			if err != nil {
-				continue
-			}
-			numbers, err := readNumbers(body, 3)
-			if err != nil {
-				continue
-			}
-			n := note{numbers[0], numbers[1], uint32(numbers[2])} //nolint:gosec // was one
 			if err := n.check(disk, dir, noteName(kind, n.number)); err != nil {
 				return err
 			}
@@ -195,13 +234,17 @@ type notedFile struct {
 	kind int
 	w    *witness
 
-	mu   sync.Mutex
-	note note
+	mu    sync.Mutex
+	note  note
+	short bool
 }
 
 func (w *witness) Unwrap() vfs.FS { return w.FS }
 
 func (w *witness) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := w.forget(name); err != nil {
+		return nil, err
+	}
 	file, err := w.FS.Create(name, c)
 	return w.noted(name, file, err)
 }
@@ -220,12 +263,22 @@ func (w *witness) noted(name string, file vfs.File, err error) (vfs.File, error)
 	return &notedFile{File: file, kind: kind, w: w, note: note{number: number}}, nil
 }
 
+// Write takes the sum first: a file system in memory may spoil p, to find who keeps
+// it. After a short write nothing is noted any more.
 func (f *notedFile) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	next := f.note
+	f.mu.Unlock()
+	next.length += uint64(len(p))
+	next.sum = crc32.Update(next.sum, castagnoli, p)
 	n, err := f.File.Write(p)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.note.length += uint64(n) //nolint:gosec // not negative
-	f.note.sum = crc32.Update(f.note.sum, castagnoli, p[:n])
+	if n == len(p) {
+		f.note = next
+	} else {
+		f.short = true
+	}
 	return n, err
 }
 
@@ -234,9 +287,9 @@ func (f *notedFile) SyncData() error { return f.sync(f.File.SyncData) }
 
 func (f *notedFile) sync(do func() error) error {
 	f.mu.Lock()
-	n := f.note
+	n, short := f.note, f.short
 	f.mu.Unlock()
-	if err := do(); err != nil {
+	if err := do(); err != nil || short {
 		return err
 	}
 	return f.w.put(f.kind, n)
