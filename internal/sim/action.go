@@ -25,6 +25,7 @@ const (
 	doSlowDisk                    // A's syncs take longer
 	doSlowServe                   // A serves blocks slowly
 	doLie                         // A offers blocks that it does not have
+	doForge                       // A serves another log than everybody's, as long as it never was a voter
 	doWipe                        // A loses its directory
 	doLeave                       // A leaves the group
 	doHandOver                    // A hands leadership over, if it leads
@@ -32,7 +33,7 @@ const (
 
 var actionNames = [...]string{
 	"start", "fill", "crash", "crash all", "pause", "cut", "partition", "bridge", "weather", "break disk", "slow disk",
-	"slow provider", "lying provider", "wipe", "leave", "hand over",
+	"slow provider", "lying provider", "forging provider", "wipe", "leave", "hand over",
 }
 
 // Action is one thing that is done to the members.
@@ -68,6 +69,8 @@ func (a Action) String() string {
 		s += fmt.Sprintf(", one side %08b, quietly %v", a.Mask&0xff, a.Quiet)
 	case doWeather:
 		s += fmt.Sprintf(", loss %.0f %%, doubled %.0f %%, up to %v late", 100*a.Loss, 100*a.Double, a.Delay)
+	case doForge:
+		s += fmt.Sprintf(", how %011b", a.Mask)
 	case doSlowDisk:
 		s += fmt.Sprintf(", %v a sync", a.Delay)
 	case doSlowServe:
@@ -131,6 +134,9 @@ func (w *World) act(a Action) {
 	case doLie:
 		m.lies = true
 		later(func() { m.lies = false })
+	case doForge:
+		m.forgery = forgery(a.Mask)
+		later(func() { m.forgery = 0 })
 	case doWipe:
 		if m.up && m.mayLose() {
 			m.wipe()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/logmesh/logmesh/codec"
+	"github.com/logmesh/logmesh/internal/catchup"
 	"github.com/logmesh/logmesh/internal/consensus"
 	"github.com/logmesh/logmesh/internal/replay"
 )
@@ -212,6 +213,39 @@ func (w *World) adopted(m *member, at codec.Cursor) {
 			}
 		}
 		from += codec.Index(len(entries))
+	}
+}
+
+// stored: blocks that a session fetched are those that were decided.
+func (w *World) stored(m *member, first uint64, blocks [][]byte) {
+	for i, data := range blocks {
+		var b codec.Block
+		if err := codec.DecodeBlock(data, &b); err != nil {
+			w.violate("codec", "%v", err)
+			return
+		}
+		for _, e := range b.Entries() {
+			if int(e.Index) > len(w.decided.entries) || !w.decided.same(e) {
+				w.violate("a block is stored that was not decided", "member %d: block %d: %v", m.number, first+uint64(i), e.Cursor())
+				return
+			}
+		}
+	}
+}
+
+// distrusted: only who forged is put out of a session.
+func (w *World) distrusted(m, peer *member, err error) {
+	w.reached["distrust"]++
+	w.note('d', uint64(m.number), uint64(peer.number), 0)
+	if !peer.forged {
+		w.violate("an honest peer is out", "member %d: member %d: %v", m.number, peer.number, err)
+	}
+}
+
+// disputed: voters that never forged state the same roots.
+func (w *World) disputed(m *member, d *catchup.DisputeError) {
+	if !w.byPeer[d.A].forged && !w.byPeer[d.B].forged {
+		w.violate("honest voters state different roots", "member %d: %v", m.number, d)
 	}
 }
 

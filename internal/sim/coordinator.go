@@ -11,16 +11,15 @@ import (
 const (
 	slack         = 16
 	askDirectly   = 300 * time.Millisecond
-	verifyEvery   = time.Second
-	leaderSilent  = 3 * verifyEvery
+	checkEvery    = time.Second
 	probePatience = 5 * time.Second
 	cancelTimeout = time.Second
 )
 
 // want is a session that consensus asks for.
 type want struct {
-	until  codec.Index // the session goes on until the ledger has this index; 0: to the leader's head
-	behind uint64      // with no until: end at once unless the leader's head is more than so many blocks ahead
+	until  codec.Index // the session goes on until the ledger has this index; 0: to what the voters agree on
+	behind uint64      // with no until: end at once unless the voters are more than so many blocks ahead
 }
 
 // coordinator plays the coordinator and storer actors: it does what a
@@ -34,103 +33,8 @@ type coordinator struct {
 	storing  time.Duration // when the storer has done what it was given
 }
 
-// session is one catch-up.
-type session struct {
-	id       uint64
-	want     want
-	plan     *catchup.Plan
-	started  time.Duration
-	wake     int // counts timers: only the newest counts
-	tick     int
-	from     uint64
-	offers   map[codec.PeerID]bool
-	target   uint64
-	led      time.Duration
-	began    bool
-	verify   uint64
-	finished bool
-}
-
 func newCoordinator(m *member) *coordinator {
 	return &coordinator{m: m, fetchers: map[codec.PeerID]*fetcher{}}
-}
-
-// wanted begins a session, or widens the one that runs.
-func (c *coordinator) wanted(w want) {
-	if c.s != nil {
-		c.s.want.until = max(c.s.want.until, w.until)
-		if w.behind == 0 {
-			c.s.want.behind = 0
-		}
-		return
-	}
-	now := c.m.w.time.now
-	c.sessions++
-	s := &session{
-		id: c.m.dice.Uint64() | 1, want: w, started: now, led: now, from: c.m.ledger.Head().Blocks,
-		offers: map[codec.PeerID]bool{},
-	}
-	s.plan = catchup.New(catchup.Config{
-		Session: s.id, Self: c.m.peer, From: s.from, Check: checkBlock, Seed: s.id, Lease: c.sessions << 32,
-		Window: c.m.w.scenario.Window,
-	})
-	c.s = s
-	if c.leader != "" {
-		c.step(catchup.LeaderChanged{Peer: c.leader})
-	}
-	c.step(catchup.Ticked{})
-	for _, p := range c.m.bondedPeers() {
-		c.bonded(p)
-	}
-	c.checkIn(askDirectly)
-}
-
-func checkBlock(_ uint64, data []byte) error {
-	var b codec.Block
-	return codec.DecodeBlock(data, &b)
-}
-
-// checkIn lets check come in d.
-func (c *coordinator) checkIn(d time.Duration) {
-	s := c.s
-	s.tick++
-	timer := s.tick
-	c.m.after(d, func() {
-		if c.s == s && s.tick == timer {
-			c.check()
-		}
-	})
-}
-
-// check runs each second: it asks bonded peers that gave no offer, or everybody
-// while nobody says to lead, follows a leader whose head has moved, and asks for
-// the root again.
-func (c *coordinator) check() {
-	s, now := c.s, c.m.w.time.now
-	if c.leader == c.m.peer {
-		c.finish(nil)
-		return
-	}
-	leaderless := now-s.led > leaderSilent
-	for _, p := range c.m.bondedPeers() {
-		if !s.offers[p] || leaderless {
-			c.ask(p, nil)
-		}
-	}
-	if s.verify == 0 && c.leader != "" {
-		c.ask(c.leader, nil)
-	}
-	if !s.began && s.want.until == 0 && s.want.behind > 0 && now-s.started > probePatience {
-		c.finish(nil)
-		return
-	}
-	if s.verify > 0 || s.finished {
-		c.compare()
-	}
-	if c.s == s {
-		c.m.w.watch(c.m, s)
-		c.checkIn(verifyEvery)
-	}
 }
 
 func (c *coordinator) ask(peer codec.PeerID, sizes []uint64) {
@@ -169,24 +73,6 @@ func (c *coordinator) broadcast() {
 	}
 }
 
-func (c *coordinator) bonded(peer codec.PeerID) {
-	if c.s != nil {
-		c.ask(peer, nil)
-	}
-}
-
-func (c *coordinator) lost(peer codec.PeerID) {
-	if c.s == nil {
-		return
-	}
-	delete(c.s.offers, peer)
-	if f := c.fetchers[peer]; f != nil {
-		delete(c.fetchers, peer)
-		f.stop()
-	}
-	c.step(catchup.PeerLost{Peer: peer})
-}
-
 func (c *coordinator) leaderIs(peer codec.PeerID) {
 	if peer == c.leader || peer == "" {
 		return
@@ -215,7 +101,10 @@ func (c *coordinator) do(effect catchup.Effect) {
 	switch e := effect.(type) {
 	case catchup.Fetch:
 		c.m.w.reached["fetch"]++
-		c.fetcher(e.Peer).fetch(codec.Fetch{Lease: e.Lease, Ranges: e.Ranges})
+		if e.Leaves {
+			c.m.w.reached["leaves alone"]++
+		}
+		c.fetcher(e.Peer).fetch(codec.Fetch{Lease: e.Lease, Tree: e.Tree, Leaves: e.Leaves, Ranges: e.Ranges})
 	case catchup.Extend:
 		c.m.w.reached["extend"]++
 		c.fetcher(e.Peer).amend(e.Lease, &codec.Extend{Lease: e.Lease, Seq: e.Seq, Ranges: e.Ranges})
@@ -233,10 +122,10 @@ func (c *coordinator) do(effect catchup.Effect) {
 	case catchup.Wake:
 		c.wakeAt(e.At)
 	case catchup.Distrust:
-		c.m.w.violate("an honest peer is out", "member %d: %s: %v", c.m.number, e.Peer, e.Err)
+		c.m.w.distrusted(c.m, c.m.w.byPeer[e.Peer], e.Err)
 	case catchup.Finish:
 		c.s.finished = true
-		c.compare()
+		c.arrived()
 	case catchup.Fail:
 		c.m.w.reached["failed session"]++
 		c.finish(e.Err)
@@ -293,7 +182,11 @@ func (c *coordinator) put(first uint64, blocks [][]byte) error {
 	if len(blocks) == 0 {
 		return nil
 	}
-	return c.m.ledger.Release(first, blocks)
+	if err := c.m.ledger.Release(first, blocks); err != nil {
+		return err
+	}
+	c.m.w.stored(c.m, first, blocks)
+	return nil
 }
 
 func size(blocks [][]byte) (n int64) {

@@ -32,6 +32,10 @@
 //
 // # What is drawn, and what is checked
 //
+// Sessions are proved, as the program's are, against roots that a majority of the
+// voters states. A provider that never was a voter may forge blocks, leaves and
+// roots.
+//
 // Draw makes a Scenario of a seed: members, when they come, what is done to them
 // (see Action), and what users do. Each link, member and part of the drawing has
 // dice of its own, so that leaving something out changes little else.
@@ -44,9 +48,12 @@
 //     anybody takes it as decided;
 //   - entries are applied in order, each once, as they were decided, and equal
 //     indexes give equal digests;
-//   - what is adopted was decided, from the first entry on;
+//   - what a session stores was decided, and so was what is adopted, from the
+//     first entry on;
 //   - the horizon hides nothing that the floor keeps;
 //   - a peer has one lease, a session is never stuck and keeps to its window;
+//   - nobody but who forged is put out of a session, and the roots that voters
+//     state do not contradict each other;
 //   - no honest message is refused, and no member stops that was not made to.
 //
 // At the end everything heals. Within calm everybody has everything and nothing is

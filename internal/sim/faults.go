@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/logmesh/logmesh/codec"
+	"github.com/logmesh/logmesh/internal/catchup"
 	"github.com/logmesh/logmesh/internal/replay"
 	"github.com/logmesh/logmesh/internal/sim/disk"
 	"github.com/logmesh/logmesh/machine"
@@ -23,7 +24,8 @@ type Faults struct {
 	CountLearners  bool // the acknowledgement of a learner counts as a voter's
 	StaleRead      bool // a leader confirms a read without asking its quorum
 	ReuseRaftID    bool // a node that lost its directory comes back under its old id
-	UnprovedBlocks bool // a provider serves forged blocks, and nobody compares roots
+	UnprovedBlocks bool // blocks are not checked against their leaves
+	LoneVoter      bool // the root that one peer states counts as agreed
 	DropSessions   bool // a repeated command is applied again
 	ApplyTwice     bool // entries that come again are applied again
 	SkipEntry      bool // replay leaves out an entry, now and then
@@ -70,29 +72,12 @@ func (f *Faults) reapply(r *replayer, x replay.Result) {
 	r.machine.Apply(&b)
 }
 
-// forge is a block that a provider serves: sometimes another one, with a valid
-// encoding.
-func (f *Faults) forge(number uint64, block []byte) []byte {
-	if !f.UnprovedBlocks || number%3 != 1 {
-		return block
+// loneVoter lets the root that a peer states, whoever it is, count as agreed.
+func (f *Faults) loneVoter(a *catchup.Agreement, peer, self codec.PeerID) *catchup.Agreement {
+	if !f.LoneVoter {
+		return a
 	}
-	var b codec.Block
-	if err := codec.DecodeBlock(block, &b); err != nil {
-		return block
-	}
-	entries := append([]codec.Entry{}, b.Entries()...)
-	for i := range entries {
-		if e := &entries[i]; e.Kind == codec.KindCommand {
-			e.Data = bytes.Clone(e.Data)
-			e.Data[len(e.Data)-1] ^= 1
-			break
-		}
-	}
-	forged, err := codec.AppendBlock(nil, entries)
-	if err != nil {
-		return block
-	}
-	return forged
+	return catchup.NewAgreement([]codec.PeerID{peer}, self)
 }
 
 // countLearner lets the acknowledgement of a learner count as that of every voter.

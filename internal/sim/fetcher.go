@@ -83,7 +83,14 @@ func (f *fetcher) frame(fr frame) {
 			return
 		}
 		if b.Lease == f.lease {
-			f.c.step(catchup.BlockArrived{Peer: f.peer.peer, Lease: b.Lease, Number: b.Number, Data: b.Data})
+			f.c.step(catchup.BlockArrived{Peer: f.peer.peer, Lease: b.Lease, Number: b.Number, Data: b.Data, Leaf: codec.Leaf(b.Data)})
+		}
+	case codec.TypeLeaves:
+		var m codec.Leaves
+		f.c.m.w.decode(fr.body, &m)
+		if m.Lease == f.lease {
+			f.c.m.w.reached["leaves"]++
+			f.c.step(catchup.LeavesArrived{Peer: f.peer.peer, Leaves: m})
 		}
 	case codec.TypeEnd:
 		var m codec.End

@@ -45,6 +45,9 @@ type member struct {
 	slowServe float64       // bytes a second that it serves; 0: as the link
 	lies      bool          // it offers blocks that it does not have
 
+	forgery forgery // in what it lies of its log; 0: it does not
+	forged  bool    // it made up a block or its leaf
+
 	// Made anew at each start.
 	ledger   *disk.Ledger
 	bonds    map[codec.PeerID]bool

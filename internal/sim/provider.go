@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"time"
 
 	"github.com/logmesh/logmesh/codec"
@@ -17,16 +18,9 @@ type serving struct {
 	p      *provider
 	stream *stream
 	lease  serverLease
-	last   uint64 // greatest lease number seen
-	busy   bool   // a block is on its way out
-}
-
-// serverLease is an open lease: an ordered list of ranges.
-type serverLease struct {
-	number, seq, place uint64
-	open, trimmed      bool
-	ranges             []codec.WantRange
-	sent, last         uint64
+	last   uint64          // greatest lease number seen
+	busy   bool            // a block or leaves are on their way out
+	leaves map[uint64]bool // proof groups whose leaves this lease was sent
 }
 
 func newProvider(m *member) *provider {
@@ -35,7 +29,7 @@ func newProvider(m *member) *provider {
 
 // accept takes a peer's stream; a second one replaces the first.
 func (p *provider) accept(from *member, s *stream) (on func(frame), ended func()) {
-	v := &serving{p: p, stream: s}
+	v := &serving{p: p, stream: s, leaves: map[uint64]bool{}}
 	p.m.after(0, func() {
 		if old := p.sessions[from.peer]; old != nil {
 			old.stream.close(p.m)
@@ -54,48 +48,51 @@ func ptr[T any](v T) *T { return &v }
 
 // offer is what this node has now.
 func (p *provider) offer(q codec.AvailabilityRequest) codec.AvailabilityReply {
-	l, v := p.m.ledger, &p.m.raft.view
+	l, v := p.source(), &p.m.raft.view
 	head := l.Head()
-	r := codec.AvailabilityReply{Nonce: q.Nonce, Head: head, Horizon: l.FirstIndex()}
-	r.Rounded = p.root(head.Blocks - head.Blocks%codec.ProofGroup)
+	r := codec.AvailabilityReply{Nonce: q.Nonce, Head: head, Horizon: p.m.ledger.FirstIndex()}
+	r.Rounded = root(l, head.Blocks-head.Blocks%codec.ProofGroup)
 	for _, n := range q.Sizes {
 		if n <= head.Blocks {
-			r.Roots = append(r.Roots, p.root(n))
+			r.Roots = append(r.Roots, root(l, n))
 		}
 	}
 	if v.open {
 		r.Voter, r.Leader = v.role == codec.RoleVoter, v.lead
 		r.Committed = codec.Cursor{Index: v.status.Commit}
-		if term, err := l.Term(v.status.Commit); err == nil {
+		if term, err := p.m.ledger.Term(v.status.Commit); err == nil {
 			r.Committed.Term = term
 		}
 	}
 	r.Digest, _ = p.m.replay.core.BlockDigest()
-	r.Held = p.held(&r.Head)
+	if head.Blocks > 0 {
+		r.Held = []codec.BlockRange{{From: 0, To: head.Blocks}}
+	}
+	if !p.m.w.everVoter(p.m.peer) {
+		p.boast(&r)
+	}
 	return r
 }
 
-// held is the ranges that the node says to have.
-func (p *provider) held(head *codec.Head) []codec.BlockRange {
+// boast claims blocks that the node does not have. A voter does so only at the
+// end of a lease: its offers are statements that are counted.
+func (p *provider) boast(r *codec.AvailabilityReply) {
 	if p.m.lies && !p.m.raft.view.lead {
-		head.Blocks += 1 + p.m.dice.Uint64N(5)
+		r.Head.Blocks += 1 + p.m.dice.Uint64N(5)
+		r.Held = []codec.BlockRange{{From: 0, To: r.Head.Blocks}}
 	}
-	if head.Blocks == 0 {
-		return nil
-	}
-	return []codec.BlockRange{{From: 0, To: head.Blocks}}
 }
 
-func (p *provider) root(n uint64) codec.SizedRoot {
-	root, err := p.m.ledger.RootAt(n)
+func root(l source, n uint64) codec.SizedRoot {
+	root, err := l.RootAt(n)
 	if err != nil {
 		return codec.SizedRoot{}
 	}
 	return codec.SizedRoot{Blocks: n, Root: root}
 }
 
-func (v *serving) send(m codec.Message) {
-	v.stream.send(v.p.m, codec.TypeOf(m), v.p.m.w.encode(m))
+func (v *serving) send(m codec.Message) time.Duration {
+	return v.stream.send(v.p.m, codec.TypeOf(m), v.p.m.w.encode(m))
 }
 
 func (v *serving) frame(f frame) {
@@ -128,7 +125,8 @@ func (v *serving) fetch(m codec.Fetch) {
 		return
 	}
 	v.last = m.Lease
-	v.lease = serverLease{number: m.Lease, open: true, ranges: m.Ranges}
+	v.lease = serverLease{number: m.Lease, open: true, tree: m.Tree, leavesOnly: m.Leaves, ranges: m.Ranges}
+	clear(v.leaves)
 }
 
 func (v *serving) step(seq uint64) bool {
@@ -140,60 +138,79 @@ func (v *serving) step(seq uint64) bool {
 	return true
 }
 
-func (l *serverLease) trim(place uint64) {
-	l.trimmed = true
-	left := place - min(place, l.place)
-	for i, r := range l.ranges {
-		if r.To-r.From >= left {
-			l.ranges[i].To = r.From + left
-			l.ranges = l.ranges[:i+1]
-			if left == 0 {
-				l.ranges = l.ranges[:i]
+// pump hands one block or the leaves of a proof group to the stream, and what
+// follows when that has left.
+func (v *serving) pump() {
+	l := &v.lease
+	for l.open && !v.busy && !v.stream.dead {
+		number, proved, ok := l.next()
+		switch {
+		case !ok:
+			v.end(l.done())
+		case l.leavesOnly && proved:
+			l.pass(proved)
+		case l.leavesOnly:
+			if v.sendLeaves(number) {
+				l.pass(proved)
 			}
-			return
+		case l.tree > 0 && !proved && !v.leaves[number/codec.ProofGroup]:
+			v.sendLeaves(number)
+		default:
+			v.sendBlock(number)
 		}
-		left -= r.To - r.From
 	}
 }
 
-// pump hands one block to the stream, and the next when that has left.
-func (v *serving) pump() {
-	l := &v.lease
-	if !l.open || v.busy || v.stream.dead {
-		return
-	}
-	if len(l.ranges) == 0 {
-		why := codec.EndDone
-		if l.trimmed {
-			why = codec.EndTrimmed
-		}
-		v.end(why)
-		return
-	}
-	m, number := v.p.m, l.ranges[0].From
-	block, err := m.ledger.Block(number)
+func (v *serving) sendBlock(number uint64) {
+	m, l := v.p.m, &v.lease
+	block, err := v.p.source().Block(number)
 	if err != nil {
 		v.end(codec.EndUnavailable)
 		return
 	}
-	block = m.w.faults.forge(number, block)
 	body := codec.AppendBlocksHead(make([]byte, 0, len(block)+32), l.number, number, false, len(block))
 	leaves := v.stream.send(m, codec.TypeBlocks, append(body, block...))
-	if m.slowServe > 0 {
-		leaves += time.Duration(float64(len(block)) / m.slowServe * float64(time.Second))
+	l.advance(number)
+	v.rest(leaves, len(block))
+}
+
+// sendLeaves sends the leaves of number's proof group. False says that the
+// lease has ended instead.
+func (v *serving) sendLeaves(number uint64) bool {
+	from, tree := number-number%codec.ProofGroup, v.lease.tree
+	to := min(from+codec.ProofGroup, tree)
+	src := v.p.source()
+	if from >= to || tree > src.Head().Blocks {
+		v.end(codec.EndUnavailable)
+		return false
 	}
-	l.sent, l.last = l.sent+1, number
-	l.place++
-	if l.ranges[0].From++; l.ranges[0].From == l.ranges[0].To {
-		l.ranges = l.ranges[1:]
+	m := &codec.Leaves{Lease: v.lease.number, Group: number / codec.ProofGroup, Tree: tree}
+	var errs [3]error
+	m.Leaves, errs[0] = src.Leaves(from, to)
+	m.Left, errs[1] = src.Range(0, from)
+	m.Right, errs[2] = src.Range(to, tree)
+	if errors.Join(errs[:]...) != nil {
+		v.end(codec.EndUnavailable)
+		return false
+	}
+	v.leaves[m.Group] = true
+	v.rest(v.send(m), (len(m.Leaves)+len(m.Left)+len(m.Right))*len(codec.Hash{}))
+	return true
+}
+
+// rest goes on when size bytes have left.
+func (v *serving) rest(leaves time.Duration, size int) {
+	if slow := v.p.m.slowServe; slow > 0 {
+		leaves += time.Duration(float64(size) / slow * float64(time.Second))
 	}
 	v.busy = true
-	m.after(leaves, func() { v.busy = false; v.pump() })
+	v.p.m.after(leaves, func() { v.busy = false; v.pump() })
 }
 
 // end closes the lease with an End that carries what the node has now.
 func (v *serving) end(reason codec.EndReason) {
 	now := v.p.offer(codec.AvailabilityRequest{})
+	v.p.boast(&now)
 	l := &v.lease
 	l.open = false
 	v.send(&codec.End{

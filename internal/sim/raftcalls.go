@@ -24,6 +24,8 @@ func (r *raftNode) called(peer codec.PeerID, q codec.Message, reply func(codec.A
 			reply(r.hint(r.core.Join(peer, *q)))
 		case *codec.Leave:
 			reply(r.hint(r.leave(peer, q.RaftID)))
+		case *codec.Members:
+			reply(codec.Answer{Status: codec.CallOK, Leader: r.leaderPeer(), Config: r.core.Configuration()})
 		default:
 			reply(codec.Answer{Status: codec.CallRefused, Reason: fmt.Sprintf("%T is not a question", q)})
 		}
@@ -179,8 +181,12 @@ func (m *member) leave() {
 		return
 	}
 	m.askLeader(&codec.Leave{RaftID: m.ledger.RaftID()}, func(a codec.Answer, err error) {
-		if err == nil && a.Status == codec.CallRefused {
+		switch {
+		case err == nil && a.Status == codec.CallRefused:
 			m.leaving = false
+			return
+		case err == nil && a.Status == codec.CallOK:
+			m.fail(errRemoved)
 			return
 		}
 		m.after(noLeaderPause, m.leave)

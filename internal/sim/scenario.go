@@ -48,7 +48,7 @@ var styles = [...]style{
 		think: 1500 * time.Millisecond, wait: 8 * time.Second, keys: 4, users: 5, rate: 1e5,
 		kinds: []actionKind{
 			doCrash, doCrash, doCrash, doCrash, doCrashAll, doPause, doPause, doCut, doCut, doPart, doPart, doPart, doBridge,
-			doWeather, doWeather, doFill, doFill, doFill, doFill, doBreakDisk, doSlowDisk, doSlowServe, doLie, doWipe, doLeave, doHandOver,
+			doWeather, doWeather, doFill, doFill, doFill, doFill, doBreakDisk, doSlowDisk, doSlowServe, doLie, doForge, doWipe, doLeave, doHandOver,
 		},
 	},
 	{ // leaders come and go
@@ -59,12 +59,12 @@ var styles = [...]style{
 	{ // members are away until the log is past its horizon
 		name: "behind", actions: 22, horizon: 1, fill: 1500, stay: 10 * time.Second, leader: 0,
 		think: 1500 * time.Millisecond, wait: 8 * time.Second, keys: 4, users: 4, rate: 5e3,
-		kinds: []actionKind{doCrash, doCrash, doCrash, doPart, doPart, doCut, doPause, doFill, doFill, doFill, doFill, doFill, doBreakDisk, doBreakDisk, doBreakDisk, doSlowServe, doLie, doWeather},
+		kinds: []actionKind{doCrash, doCrash, doCrash, doPart, doPart, doCut, doPause, doFill, doFill, doFill, doFill, doFill, doBreakDisk, doBreakDisk, doBreakDisk, doSlowServe, doLie, doForge, doForge, doWeather},
 	},
 	{ // members come and go
 		name: "churn", actions: 16, horizon: 2, fill: 600, stay: 6 * time.Second, leader: 1,
 		think: time.Second, wait: 4 * time.Second, keys: 3, users: 5, rate: 3e4,
-		kinds: []actionKind{doWipe, doWipe, doLeave, doLeave, doCrash, doCrash, doPart, doFill, doFill, doHandOver, doCrashAll, doLie, doPause},
+		kinds: []actionKind{doWipe, doWipe, doLeave, doLeave, doCrash, doCrash, doPart, doFill, doFill, doHandOver, doCrashAll, doLie, doForge, doForge, doPause},
 	},
 }
 
@@ -80,7 +80,7 @@ func Draw(seed uint64) Scenario {
 	for range s.Voters + d.IntN(2) {
 		s.Members = append(s.Members, codec.RoleStandby)
 	}
-	if d.IntN(4) == 0 {
+	if d.IntN(2) == 0 {
 		s.Members = append(s.Members, codec.RoleObserver)
 	}
 	if len(s.Members) == 1 {
@@ -138,6 +138,9 @@ func (d drawer) nemesis(s *Scenario) {
 			a.Delay = d.between(time.Millisecond, 400*time.Millisecond)
 		case doSlowServe:
 			a.Rate = 1e3 * float64(1+d.IntN(30))
+		case doForge: // whoever came last may never be a voter
+			a.Leader, a.A, a.For = false, len(s.Members)-1, d.between(d.style.stay, 4*d.style.stay)
+			a.Mask = uint64(1+d.IntN(7)) | uint64(1+d.IntN(255))*uint64(forgeEach)
 		case doCut, doPart, doBridge:
 			a.Quiet = d.IntN(2) == 0
 		case doWipe:

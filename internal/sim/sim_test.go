@@ -146,7 +146,7 @@ const enoughSeeds = 300
 // rare is what a simulation is for, and would be worth little without.
 var rare = []string{
 	"adoption", "adoption at open", "extend", "trim", "cancel", "unknown outcome", "wipe", "leave", "break disk",
-	"bridge", "cut", "partition", "pause", "weather", "lying provider", "slow provider", "slow disk", "strong read", "read after",
+	"bridge", "cut", "partition", "pause", "weather", "lying provider", "forging provider", "distrust", "leaves", "voters asked", "slow provider", "slow disk", "strong read", "read after",
 }
 
 // TestSimRepeats: a seed gives the same run again.

@@ -21,6 +21,7 @@ var noteFormats = map[byte]string{
 	'L': "member %d leads term %d, its log ends at %d",
 	'c': "decided: entry %d of term %d, %d bytes",
 	'C': "configuration at %d: %d members, %d of them voters",
+	'd': "member %d puts member %d out, which forged",
 	's': "member %d: catch-up from block %d ends, %d blocks here",
 	'A': "member %d adopts %d@%d",
 	'a': "member %d applied %d, digest %x",

@@ -35,6 +35,8 @@ func newMessage(t codec.FrameType) codec.Message {
 		return &codec.Trim{}
 	case codec.TypeCancel:
 		return &codec.Cancel{}
+	case codec.TypeMembers:
+		return &codec.Members{}
 	case codec.TypeJoin:
 		return &codec.Join{}
 	case codec.TypeLeave:

@@ -180,7 +180,7 @@ func (w *World) heal() {
 		}
 	}
 	for _, m := range w.members {
-		m.slowSync, m.slowServe, m.lies, m.crashAt = 0, 0, false, nowhere
+		m.slowSync, m.slowServe, m.lies, m.forgery, m.crashAt = 0, 0, false, 0, nowhere
 		if m.broken {
 			m.broken, m.disk.Fault = false, nil
 		}
@@ -240,7 +240,7 @@ func (w *World) describe() (out string) {
 			v.status.State, v.status.Term, v.leader, v.member, v.status.Commit, v.status.Last, m.replay.core.Applied(),
 			m.ledger.Head().Blocks, m.ledger.FirstIndex())
 		if s := m.coord.s; s != nil {
-			out += fmt.Sprintf(", syncing from %d to %d, verify %d, wants %+v, finished %v: %s", s.from, s.target, s.verify, s.want, s.finished, s.plan.Status().Waiting)
+			out += fmt.Sprintf(", syncing from %d to %d, wants %+v, finished %v: %s", s.from, s.root.Blocks, s.want, s.finished, s.plan.Status().Waiting)
 		}
 		if m.raft.core != nil {
 			if held, ok := m.raft.core.Held(); ok {
