@@ -242,7 +242,7 @@ func (c *coordinator) waitForVoters(ctx actor.Context) {
 		c.convene(ctx)
 		return
 	}
-	if s.agree.Silent() == nil {
+	if _, enough := s.agree.Size(); enough { // of two voters nobody is silent, and yet it is not enough
 		s.silent = time.Time{}
 	} else if s.silent.IsZero() {
 		s.silent = now

@@ -295,6 +295,24 @@ func TestSyncToATrustedRoot(t *testing.T) {
 	})
 }
 
+// One of two voters catches up from the other: nobody is silent, and yet a
+// majority never states a root, so it counts itself after a while.
+func TestSyncOfTwoVoters(t *testing.T) {
+	log := newLog(t, 60, 1000, "a")
+	synctest.Test(t, func(t *testing.T) {
+		peers := members(log, 1, 60)
+		x := newSyncer(t, peers...)
+		x.net.call = func(context.Context, codec.PeerID, codec.Message) (codec.Answer, error) {
+			return votersAnswer(self, peers[0].id), nil
+		}
+		x.want(syncWanted{why: "test"})
+		answered, err := x.done(2 * voterPatience)
+		require.True(t, answered)
+		require.NoError(t, err)
+		x.requireHas(log, 60)
+	})
+}
+
 // The leader dies while blocks are missing: the other voters go on.
 func TestSyncLeaderDies(t *testing.T) {
 	log := newLog(t, 120, 1000, "a")
