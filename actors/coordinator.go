@@ -153,6 +153,7 @@ func (c *coordinator) lost(ctx actor.Context, peer codec.PeerID) {
 		return
 	}
 	delete(c.s.offers, peer)
+	delete(c.s.asked, peer)
 	if c.s.agree != nil {
 		c.s.agree.Gone(peer)
 	}
@@ -255,6 +256,9 @@ func (c *coordinator) fetcherGone(ctx actor.Context, who *actor.PID) {
 
 // reset tells the plan that a peer's stream broke.
 func (c *coordinator) reset(ctx actor.Context, m streamReset) {
+	if c.s != nil {
+		delete(c.s.asked, m.peer) // the question may be lost
+	}
 	if m.lease == 0 {
 		return
 	}

@@ -92,9 +92,14 @@ func (a *Agreement) CountSelf() {
 }
 
 // Attested takes what a peer said of its log, over a connection that is known
-// to be its own. It reports whether the agreed root has grown.
+// to be its own. Who says that it is no voter has not spoken: it lost its directory
+// and comes back as a new member, or cannot vote now. It reports whether the agreed root has grown.
 func (a *Agreement) Attested(peer codec.PeerID, r codec.AvailabilityReply) bool {
 	if peer == a.self || !slices.Contains(a.voters, peer) {
+		return false
+	}
+	if !r.Voter {
+		a.Gone(peer)
 		return false
 	}
 	s := a.said[peer]

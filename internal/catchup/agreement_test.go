@@ -13,7 +13,7 @@ func hash(b byte) codec.Hash { return codec.Hash{b} }
 
 // says is a reply with a head, and roots at other sizes.
 func says(head uint64, root codec.Hash, more ...codec.SizedRoot) codec.AvailabilityReply {
-	return codec.AvailabilityReply{Head: codec.Head{Blocks: head, Root: root}, Roots: more}
+	return codec.AvailabilityReply{Voter: true, Head: codec.Head{Blocks: head, Root: root}, Roots: more}
 }
 
 func at(n uint64, root codec.Hash) codec.SizedRoot { return codec.SizedRoot{Blocks: n, Root: root} }
@@ -101,6 +101,16 @@ func TestAgreementThatNothingIsSealed(t *testing.T) {
 	if !a.Empty() || a.Questions() != nil {
 		t.Errorf("empty %v, questions %v", a.Empty(), a.Questions())
 	}
+}
+
+// A voter that lost its directory says that it is none: it is as one that is
+// silent, and the one that catches up counts itself.
+func TestAgreementWithoutWhoLostItsLog(t *testing.T) {
+	a := NewAgreement([]codec.PeerID{"A", "B", "us"}, "us")
+	a.CountSelf()
+	a.Attested("B", codec.AvailabilityReply{})
+	a.Attested("A", says(10, hash(10)))
+	wantAgreed(t, a, at(10, hash(10)), 1)
 }
 
 func TestAgreementForgetsWhoLeft(t *testing.T) {
