@@ -149,13 +149,15 @@ func TestMajorityGoneForGood(t *testing.T) {
 	require.Equal(t, "another", c.local(1, "after"))
 	require.Len(t, c.group[0].Status().Members, 3)
 
-	// With empty directories they are new members.
+	// With empty directories they are new members. While one of them still ran on the
+	// old log, the other would join that.
 	for i := 1; i <= 2; i++ {
 		c.stop(i)
 		require.NoError(t, os.Rename(c.data(i), c.data(i)+".old"))
 		c.addrs[i] = ""
-		c.start(i)
 	}
+	c.start(1)
+	c.start(2)
 	c.settle(5)
 	last = c.put(2, "all", "together")
 	c.agree(last.Index)
