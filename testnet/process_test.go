@@ -1,8 +1,13 @@
 package testnet
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,6 +42,28 @@ func launch(t *testing.T, path, log string, args ...string) *process {
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // it may have ended
 	<-p.done
+}
+
+// suspend stops the process until SIGCONT, and returns once every thread of it stands
+// still: when the signal is sent, it is only on its way. Where the system does not
+// show its threads, nothing is waited for.
+func (p *process) suspend(t *testing.T) {
+	t.Helper()
+	p.signal(t, syscall.SIGSTOP)
+	threads := fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid)
+	eventually(t, func() bool {
+		files, err := filepath.Glob(threads)
+		require.NoError(t, err)
+		return !p.running() || !slices.ContainsFunc(files, runs)
+	}, "a process is suspended")
+}
+
+// runs reports whether the thread of a file /proc/PID/task/TID/stat is not stopped:
+// its state follows the name, which is in parentheses.
+func runs(file string) bool {
+	stat, err := os.ReadFile(file)
+	_, state, ok := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
+	return err == nil && ok && !bytes.HasPrefix(state, []byte("T"))
 }
 
 func (p *process) signal(t *testing.T, s os.Signal) {

@@ -84,7 +84,7 @@ func (m *mesh) pause(n *node) (resume func()) {
 	m.t.Helper()
 	p := n.process
 	m.did("pause", n)
-	p.signal(m.t, syscall.SIGSTOP)
+	p.suspend(m.t)
 	return sync.OnceFunc(func() {
 		m.did("resume", n)
 		_ = p.cmd.Process.Signal(syscall.SIGCONT) // it may have been killed
