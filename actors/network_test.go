@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/logmesh/logmesh/codec"
+	"github.com/logmesh/logmesh/internal/catchup"
 )
 
 // fakeNetwork is a network in memory. What is nil does nothing.
@@ -168,10 +169,10 @@ func (p *fakePeer) serve(s Stream) {
 	}()
 	first := p.offer(0, nil)
 	write(s, &first)
-	var l lease
+	var l catchup.Served
 	for {
 		p.mu.Lock()
-		serving, down := l.open && !p.mute, p.shutDown
+		serving, down := l.Open && !p.mute, p.shutDown
 		p.mu.Unlock()
 		if down {
 			return
@@ -197,7 +198,7 @@ func (p *fakePeer) serve(s Stream) {
 	}
 }
 
-func (p *fakePeer) handle(s Stream, l *lease, f received) {
+func (p *fakePeer) handle(s Stream, l *catchup.Served, f received) {
 	var err error
 	switch f.kind {
 	case codec.TypeAvailabilityRequest:
@@ -209,25 +210,25 @@ func (p *fakePeer) handle(s Stream, l *lease, f received) {
 		var m codec.Fetch
 		err = codec.Decode(f.body, &m)
 		p.set(func(p *fakePeer) {
-			if l.open || m.Lease <= l.number {
+			if l.Open || m.Lease <= l.Number {
 				p.faults = append(p.faults, "a Fetch on an open lease, or a number that was used")
 			}
 			p.fetches = append(p.fetches, m.Lease)
 		})
-		*l = newLease(m)
+		*l = catchup.Serve(m)
 	case codec.TypeExtend:
 		var m codec.Extend
-		if err = codec.Decode(f.body, &m); l.is(m.Lease) {
-			err = errors.Join(err, l.extend(m))
+		if err = codec.Decode(f.body, &m); l.Is(m.Lease) {
+			err = errors.Join(err, l.Extend(m))
 		}
 	case codec.TypeTrim:
 		var m codec.Trim
-		if err = codec.Decode(f.body, &m); l.is(m.Lease) {
-			err = errors.Join(err, l.trim(m))
+		if err = codec.Decode(f.body, &m); l.Is(m.Lease) {
+			err = errors.Join(err, l.Trim(m))
 		}
 	case codec.TypeCancel:
 		var m codec.Cancel
-		if err = codec.Decode(f.body, &m); l.is(m.Lease) {
+		if err = codec.Decode(f.body, &m); l.Is(m.Lease) {
 			p.end(s, l, codec.EndCancelled)
 		}
 	}
@@ -236,24 +237,24 @@ func (p *fakePeer) handle(s Stream, l *lease, f received) {
 	}
 }
 
-func (p *fakePeer) end(s Stream, l *lease, reason codec.EndReason) {
-	l.open = false
+func (p *fakePeer) end(s Stream, l *catchup.Served, reason codec.EndReason) {
+	l.Open = false
 	now := p.offer(0, nil)
-	write(s, &codec.End{Lease: l.number, Seq: l.seq, Sent: l.sent, Last: l.last, Reason: reason, Held: now.Held, Head: now.Head})
+	write(s, &codec.End{Lease: l.Number, Seq: l.Seq, Sent: l.Sent, Last: l.Last, Reason: reason, Held: now.Held, Head: now.Head})
 }
 
 // step serves one block, after the leaves of its group.
-func (p *fakePeer) step(s Stream, l *lease) {
-	number, proved, ok := l.next()
+func (p *fakePeer) step(s Stream, l *catchup.Served) {
+	number, proved, ok := l.Next()
 	if !ok {
-		p.end(s, l, l.done())
+		p.end(s, l, l.Done())
 		return
 	}
-	if l.tree > 0 && !proved {
+	if l.Tree > 0 && !proved {
 		p.prove(s, l, number)
 	}
-	if l.leavesOnly {
-		l.pass(proved)
+	if l.LeavesOnly {
+		l.Pass(proved)
 		return
 	}
 	p.mu.Lock()
@@ -272,18 +273,18 @@ func (p *fakePeer) step(s Stream, l *lease) {
 	if rate > 0 {
 		time.Sleep(time.Duration(len(data)) * time.Second / time.Duration(rate)) // in a bubble
 	}
-	write(s, &codec.Blocks{Lease: l.number, Number: number, Data: data})
-	l.advance(number)
+	write(s, &codec.Blocks{Lease: l.Number, Number: number, Data: data})
+	l.Advance(number)
 }
 
 // prove sends a group's leaves with its first block, or again.
-func (p *fakePeer) prove(s Stream, l *lease, number uint64) {
+func (p *fakePeer) prove(s Stream, l *catchup.Served, number uint64) {
 	group := number / codec.ProofGroup
-	if number%codec.ProofGroup > 0 && l.sent > 0 && l.last/codec.ProofGroup == group {
+	if number%codec.ProofGroup > 0 && l.Sent > 0 && l.Last/codec.ProofGroup == group {
 		return
 	}
-	m := p.log.leaves(l.tree, group)
-	m.Lease = l.number
+	m := p.log.leaves(l.Tree, group)
+	m.Lease = l.Number
 	if p.forge {
 		m.Leaves[0][0] ^= 1
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/logmesh/logmesh/codec"
+	"github.com/logmesh/logmesh/internal/catchup"
 	"github.com/logmesh/logmesh/internal/ledger"
 )
 
@@ -78,7 +79,7 @@ type session struct {
 	unsent int64 // handed to the stream, not yet written
 	rate   rateMeter
 
-	lease  lease
+	lease  catchup.Served
 	last   uint64 // greatest lease number seen
 	leaves map[uint64]bool
 }
@@ -190,17 +191,17 @@ func (p *provider) frame(s *session, f frame) {
 		}
 	case codec.TypeExtend:
 		var m codec.Extend
-		if err = codec.Decode(f.body, &m); err == nil && s.lease.is(m.Lease) {
-			err = s.lease.extend(m)
+		if err = codec.Decode(f.body, &m); err == nil && s.lease.Is(m.Lease) {
+			err = s.lease.Extend(m)
 		}
 	case codec.TypeTrim:
 		var m codec.Trim
-		if err = codec.Decode(f.body, &m); err == nil && s.lease.is(m.Lease) {
-			err = s.lease.trim(m)
+		if err = codec.Decode(f.body, &m); err == nil && s.lease.Is(m.Lease) {
+			err = s.lease.Trim(m)
 		}
 	case codec.TypeCancel:
 		var m codec.Cancel
-		if err = codec.Decode(f.body, &m); err == nil && s.lease.is(m.Lease) {
+		if err = codec.Decode(f.body, &m); err == nil && s.lease.Is(m.Lease) {
 			p.end(s, codec.EndCancelled)
 		}
 	}
@@ -214,17 +215,17 @@ var errLease = errors.New("a Fetch while a lease is open, or a lease number that
 
 func (p *provider) fetch(s *session, m codec.Fetch) {
 	switch {
-	case s.lease.open || m.Lease <= s.last:
+	case s.lease.Open || m.Lease <= s.last:
 		p.log.Warn("a peer broke the sync protocol", "peer", s.peer, "err", errLease)
 		p.refuse(s, m.Lease)
 	case s.busy && p.full(s.peer):
 		s.last = m.Lease
-		s.lease = newLease(m)
+		s.lease = catchup.Serve(m)
 		p.end(s, codec.EndBusy)
 	default:
 		s.busy = false
 		s.last = m.Lease
-		s.lease = newLease(m)
+		s.lease = catchup.Serve(m)
 		clear(s.leaves)
 	}
 }
@@ -232,11 +233,11 @@ func (p *provider) fetch(s *session, m codec.Fetch) {
 // refuse answers a Fetch that must not be: what is open ends, and so does what
 // was asked for.
 func (p *provider) refuse(s *session, number uint64) {
-	if s.lease.open {
+	if s.lease.Open {
 		p.end(s, codec.EndRefused)
 	}
-	if s.lease.number != number {
-		s.lease = lease{number: number}
+	if s.lease.Number != number {
+		s.lease = catchup.Served{Number: number}
 		p.end(s, codec.EndRefused)
 	}
 }
@@ -246,13 +247,13 @@ func (p *provider) end(s *session, reason codec.EndReason) {
 	now := p.offer(codec.AvailabilityRequest{})
 	l := &s.lease
 	m := &codec.End{
-		Lease: l.number, Seq: l.seq, Sent: l.sent, Last: l.last, Reason: reason,
+		Lease: l.Number, Seq: l.Seq, Sent: l.Sent, Last: l.Last, Reason: reason,
 		Held: now.Held, Head: now.Head, Horizon: now.Horizon, Digest: now.Digest,
 	}
 	if reason == codec.EndBusy {
 		m.RetryAfter = uint64(busyRetry.Milliseconds())
 	}
-	l.open = false
+	l.Open = false
 	p.send(s, m)
 }
 
@@ -296,7 +297,7 @@ func (p *provider) awake() {
 }
 
 func (s *session) ready() bool {
-	return s.lease.open && s.unsent < s.limit()
+	return s.lease.Open && s.unsent < s.limit()
 }
 
 // limit is how many bytes may be unsent, so that a Trim still bites.
@@ -307,18 +308,18 @@ func (s *session) limit() int64 {
 // serve hands one block, or the leaves of a group, to the stream, or ends the
 // lease.
 func (p *provider) serve(ctx actor.Context, s *session) {
-	number, proved, ok := s.lease.next()
+	number, proved, ok := s.lease.Next()
 	if !ok {
-		p.end(s, s.lease.done())
+		p.end(s, s.lease.Done())
 		return
 	}
-	if s.lease.leavesOnly {
+	if s.lease.LeavesOnly {
 		if proved || p.sendLeaves(ctx, s, number) {
-			s.lease.pass(proved)
+			s.lease.Pass(proved)
 		}
 		return
 	}
-	if s.lease.tree > 0 && !proved && !s.leaves[number/codec.ProofGroup] && !p.sendLeaves(ctx, s, number) {
+	if s.lease.Tree > 0 && !proved && !s.leaves[number/codec.ProofGroup] && !p.sendLeaves(ctx, s, number) {
 		return
 	}
 	block, err := p.ledger.Block(number)
@@ -328,11 +329,11 @@ func (p *provider) serve(ctx actor.Context, s *session) {
 		return
 	}
 	size := int64(len(block))
-	if err := s.conn.sendBlock(s.lease.number, number, block, p.written(ctx, s, size)); err != nil {
+	if err := s.conn.sendBlock(s.lease.Number, number, block, p.written(ctx, s, size)); err != nil {
 		p.remove(s.id)
 		return
 	}
-	s.lease.advance(number)
+	s.lease.Advance(number)
 	p.count(s, size)
 }
 
@@ -353,9 +354,9 @@ func (p *provider) written(ctx actor.Context, s *session, size int64) func() {
 // lease has ended instead.
 func (p *provider) sendLeaves(ctx actor.Context, s *session, number uint64) bool {
 	group := number / codec.ProofGroup
-	from, tree := group*codec.ProofGroup, s.lease.tree
+	from, tree := group*codec.ProofGroup, s.lease.Tree
 	to := min(from+codec.ProofGroup, tree)
-	m := &codec.Leaves{Lease: s.lease.number, Group: group, Tree: tree}
+	m := &codec.Leaves{Lease: s.lease.Number, Group: group, Tree: tree}
 	var err error
 	if from >= to || tree > p.ledger.Head().Blocks {
 		p.end(s, codec.EndUnavailable)

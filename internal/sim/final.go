@@ -22,7 +22,7 @@ func (w *World) finalChecks() {
 			continue
 		}
 		for peer, v := range m.provider.sessions {
-			if v.lease.open && !v.stream.dead {
+			if v.lease.Open && !v.stream.dead {
 				w.violate("something is left over", "member %d has an open lease of %s", m.number, peer)
 			}
 		}

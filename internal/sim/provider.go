@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/logmesh/logmesh/codec"
+	"github.com/logmesh/logmesh/internal/catchup"
 )
 
 // provider plays the provider actor: it serves blocks from the ledger.
@@ -17,7 +18,7 @@ type provider struct {
 type serving struct {
 	p      *provider
 	stream *stream
-	lease  serverLease
+	lease  catchup.Served
 	last   uint64          // greatest lease number seen
 	busy   bool            // a block or leaves are on their way out
 	leaves map[uint64]bool // proof groups whose leaves this lease was sent
@@ -104,15 +105,15 @@ func (v *serving) frame(f frame) {
 	case *codec.Fetch:
 		v.fetch(*m)
 	case *codec.Extend:
-		if v.lease.open && v.lease.number == m.Lease && v.step(m.Seq) {
-			v.lease.ranges = append(v.lease.ranges, m.Ranges...)
+		if v.lease.Is(m.Lease) {
+			v.inOrder(v.lease.Extend(*m))
 		}
 	case *codec.Trim:
-		if v.lease.open && v.lease.number == m.Lease && v.step(m.Seq) {
-			v.lease.trim(m.Place)
+		if v.lease.Is(m.Lease) {
+			v.inOrder(v.lease.Trim(*m))
 		}
 	case *codec.Cancel:
-		if v.lease.open && v.lease.number == m.Lease {
+		if v.lease.Is(m.Lease) {
 			v.end(codec.EndCancelled)
 		}
 	}
@@ -120,40 +121,37 @@ func (v *serving) frame(f frame) {
 }
 
 func (v *serving) fetch(m codec.Fetch) {
-	if v.lease.open || m.Lease <= v.last {
-		v.p.m.w.violate("two leases of one peer", "member %d is asked for lease %d with %d open, %d the last", v.p.m.number, m.Lease, v.lease.number, v.last)
+	if v.lease.Open || m.Lease <= v.last {
+		v.p.m.w.violate("two leases of one peer", "member %d is asked for lease %d with %d open, %d the last", v.p.m.number, m.Lease, v.lease.Number, v.last)
 		return
 	}
 	v.last = m.Lease
-	v.lease = serverLease{number: m.Lease, open: true, tree: m.Tree, leavesOnly: m.Leaves, ranges: m.Ranges}
+	v.lease = catchup.Serve(m)
 	clear(v.leaves)
 }
 
-func (v *serving) step(seq uint64) bool {
-	if seq != v.lease.seq+1 {
-		v.p.m.w.violate("a gap in a lease", "member %d: %d follows %d", v.p.m.number, seq, v.lease.seq)
-		return false
+func (v *serving) inOrder(err error) {
+	if err != nil {
+		v.p.m.w.violate("a gap in a lease", "member %d: %v", v.p.m.number, err)
 	}
-	v.lease.seq = seq
-	return true
 }
 
 // pump hands one block or the leaves of a proof group to the stream, and what
 // follows when that has left.
 func (v *serving) pump() {
 	l := &v.lease
-	for l.open && !v.busy && !v.stream.dead {
-		number, proved, ok := l.next()
+	for l.Open && !v.busy && !v.stream.dead {
+		number, proved, ok := l.Next()
 		switch {
 		case !ok:
-			v.end(l.done())
-		case l.leavesOnly && proved:
-			l.pass(proved)
-		case l.leavesOnly:
+			v.end(l.Done())
+		case l.LeavesOnly && proved:
+			l.Pass(proved)
+		case l.LeavesOnly:
 			if v.sendLeaves(number) {
-				l.pass(proved)
+				l.Pass(proved)
 			}
-		case l.tree > 0 && !proved && !v.leaves[number/codec.ProofGroup]:
+		case l.Tree > 0 && !proved && !v.leaves[number/codec.ProofGroup]:
 			v.sendLeaves(number)
 		default:
 			v.sendBlock(number)
@@ -168,23 +166,23 @@ func (v *serving) sendBlock(number uint64) {
 		v.end(codec.EndUnavailable)
 		return
 	}
-	body := codec.AppendBlocksHead(make([]byte, 0, len(block)+32), l.number, number, false, len(block))
+	body := codec.AppendBlocksHead(make([]byte, 0, len(block)+32), l.Number, number, false, len(block))
 	leaves := v.stream.send(m, codec.TypeBlocks, append(body, block...))
-	l.advance(number)
+	l.Advance(number)
 	v.rest(leaves, len(block))
 }
 
 // sendLeaves sends the leaves of number's proof group. False says that the
 // lease has ended instead.
 func (v *serving) sendLeaves(number uint64) bool {
-	from, tree := number-number%codec.ProofGroup, v.lease.tree
+	from, tree := number-number%codec.ProofGroup, v.lease.Tree
 	to := min(from+codec.ProofGroup, tree)
 	src := v.p.source()
 	if from >= to || tree > src.Head().Blocks {
 		v.end(codec.EndUnavailable)
 		return false
 	}
-	m := &codec.Leaves{Lease: v.lease.number, Group: number / codec.ProofGroup, Tree: tree}
+	m := &codec.Leaves{Lease: v.lease.Number, Group: number / codec.ProofGroup, Tree: tree}
 	var errs [3]error
 	m.Leaves, errs[0] = src.Leaves(from, to)
 	m.Left, errs[1] = src.Range(0, from)
@@ -212,9 +210,9 @@ func (v *serving) end(reason codec.EndReason) {
 	now := v.p.offer(codec.AvailabilityRequest{})
 	v.p.boast(&now)
 	l := &v.lease
-	l.open = false
+	l.Open = false
 	v.send(&codec.End{
-		Lease: l.number, Seq: l.seq, Sent: l.sent, Last: l.last, Reason: reason,
+		Lease: l.Number, Seq: l.Seq, Sent: l.Sent, Last: l.Last, Reason: reason,
 		Held: now.Held, Head: now.Head, Horizon: now.Horizon, Digest: now.Digest,
 	})
 }
