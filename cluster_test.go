@@ -155,9 +155,20 @@ func (c *cluster) put(i int, key, value string) logmesh.Result {
 
 func (c *cluster) get(i int, key string) string {
 	c.t.Helper()
+	return c.read(i, key, logmesh.Strong)
+}
+
+// local reads a key from what node i has applied.
+func (c *cluster) local(i int, key string) string {
+	c.t.Helper()
+	return c.read(i, key, logmesh.Local)
+}
+
+func (c *cluster) read(i int, key string, at logmesh.Read) string {
+	c.t.Helper()
 	q, err := kv.EncodeQuery(kv.Get{Key: key})
 	require.NoError(c.t, err)
-	a, err := c.group[i].Query(testContext(c.t), q, logmesh.Strong)
+	a, err := c.group[i].Query(testContext(c.t), q, at)
 	require.NoError(c.t, err)
 	got, err := kv.DecodeGetAnswer(a.Data)
 	require.NoError(c.t, err)

@@ -36,18 +36,6 @@ func (c *cluster) recover(i int) logmesh.Recovery {
 	return r
 }
 
-// local reads a key from what node i has applied.
-func (c *cluster) local(i int, key string) string {
-	c.t.Helper()
-	q, err := kv.EncodeQuery(kv.Get{Key: key})
-	require.NoError(c.t, err)
-	a, err := c.group[i].Query(testContext(c.t), q, logmesh.Local)
-	require.NoError(c.t, err)
-	got, err := kv.DecodeGetAnswer(a.Data)
-	require.NoError(c.t, err)
-	return string(got.Value)
-}
-
 func (c *cluster) wait(i int, what string, until logmesh.Condition) logmesh.Status {
 	c.t.Helper()
 	s, err := c.group[i].Wait(testContext(c.t), until)

@@ -35,6 +35,12 @@ func (c *coordinator) aimAtHole(plan *catchup.Config) bool {
 	return true
 }
 
+// checkBlock reports whether data is a well-formed block.
+func checkBlock(_ uint64, data []byte) error {
+	var b codec.Block
+	return codec.DecodeBlock(data, &b)
+}
+
 // filled goes on with the next hole.
 func (c *coordinator) filled(ctx actor.Context) {
 	if len(c.ledger.Holes()) > 0 {

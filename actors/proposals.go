@@ -9,8 +9,8 @@ import (
 
 // proposal is a Propose that waits until consensus has looked at its mailbox: those
 // that came together go out together. They do not wait for the disk as well:
-// holding them back while the leader syncs was tried, and 16 writers waited half as
-// long again.
+// holding them back while the leader syncs was tried, and 16 writers waited 1.6 times
+// as long.
 type proposal struct {
 	commands [][]byte
 	reply    chan<- codec.Answer

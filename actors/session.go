@@ -50,7 +50,7 @@ func (c *coordinator) wanted(ctx actor.Context, w syncWanted) {
 	}
 	c.sessions++
 	plan := catchup.Config{
-		Session: c.nonce(), Self: c.self, From: c.ledger.Head().Blocks, Check: checkBlock,
+		Session: c.nonce(), Self: c.self, From: c.ledger.Head().Blocks,
 		Lease: c.sessions << 32, // what an earlier session's fetchers still say is recognised
 	}
 	plan.Seed, plan.Prove = plan.Session, !w.repair
@@ -75,12 +75,6 @@ func (c *coordinator) wanted(ctx actor.Context, w syncWanted) {
 	if !w.repair {
 		c.convene(ctx)
 	}
-}
-
-// checkBlock looks at a block before the plan takes it.
-func checkBlock(_ uint64, data []byte) error {
-	var b codec.Block
-	return codec.DecodeBlock(data, &b)
 }
 
 func (c *coordinator) checkIn(ctx actor.Context, d time.Duration) {

@@ -22,8 +22,10 @@
 // the window and two largest blocks; work that is missing, a peer that could
 // serve it, and nothing in flight never lasts.
 //
-// Blocks are opaque here but for their size and Config.Check. Whether they add
-// up to the agreed root is checked by who stores them, at the end of the session.
+// With Config.Prove each block is proved, before it is released, against a root
+// that RootAgreed told: by the leaves of its group, which come once. An Agreement
+// finds the roots that a majority of the voters states, a Search the first block in
+// which two logs differ. Served is the other side of a lease, the provider's.
 //
 // This package promises no compatibility.
 package catchup
