@@ -12,9 +12,6 @@ type Config struct {
 	Self    codec.PeerID // offers of our own are dropped
 	From    uint64       // the first missing block
 	Target  uint64       // as by TargetMoved; 0: not known yet
-	// Follow k > 0 lets the k-th greatest head among the offers move the target,
-	// besides TargetMoved.
-	Follow int
 	// Lease is the number above which leases are counted, for each peer: with
 	// distinct values a reply to an earlier session is recognised.
 	Lease uint64

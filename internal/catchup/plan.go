@@ -164,20 +164,6 @@ func (p *Plan) aim(n uint64) {
 	p.survey()
 }
 
-// follow moves the target to the k-th greatest head that is offered.
-func (p *Plan) follow() {
-	var heads []uint64
-	for _, x := range p.peers {
-		if x.serves() {
-			heads = append(heads, x.head)
-		}
-	}
-	if k := p.cfg.Follow; k > 0 && len(heads) >= k {
-		slices.Sort(heads)
-		p.aim(heads[len(heads)-k])
-	}
-}
-
 func (p *Plan) stall(on bool) {
 	p.stalled = on
 	if !on {

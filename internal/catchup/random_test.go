@@ -29,11 +29,10 @@ func drawChaos(t *rapid.T) *chaos {
 	cfg := Config{
 		From: from, Target: rapid.SampledFrom([]uint64{0, blocks, from + 1}).Draw(t, "target"),
 		Window: rapid.SampledFrom([]int64{1 << 20, 8 << 20, 64 << 20}).Draw(t, "window"),
-		Follow: rapid.IntRange(0, 1).Draw(t, "follow"),
 		Prove:  rapid.Bool().Draw(t, "prove"),
 	}
 	if cfg.Prove {
-		cfg.Target, cfg.Follow = 0, 0
+		cfg.Target = 0
 	}
 	c := &chaos{
 		world: newWorld(t, cfg, rapid.Uint64().Draw(t, "seed")),

@@ -37,7 +37,6 @@ func (p *Plan) offered(e PeerOffered) {
 func (p *Plan) heldBy(x *peer, held []codec.BlockRange, head uint64) {
 	x.held, x.head = sealed(held, head), head
 	p.fit(x)
-	p.follow()
 	p.survey()
 }
 
@@ -182,7 +181,6 @@ func (p *Plan) distrust(x *peer, err error) {
 		p.cancel(x)
 	}
 	p.do(Distrust{Peer: x.id, Err: err})
-	p.follow()
 	p.survey()
 }
 

@@ -18,7 +18,7 @@ import (
 // happens to a plan, and what follows is what the plan wants done, Wake left
 // out. Rewrite them with -rewrite, and read the diff.
 //
-//	new [target=N] [from=N] [window=BYTES] [patience=D] [follow=K]
+//	new [target=N] [from=N] [window=BYTES] [patience=D]
 //	offer PEER RANGES [head=N] [committed=I] [leader] [nonce=N]
 //	block PEER LEASE RANGE [size=BYTES] [junk]    each takes [every=D] (1 ms)
 //	end PEER LEASE REASON [seq=N] [held=RANGES] [head=N] [retry=MS]
@@ -115,8 +115,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 func (s *script) begin(d *datadriven.TestData) {
 	cfg := Config{
 		Session: session, Target: number(d, "target", 0), From: number(d, "from", 0),
-		Window: int64(number(d, "window", 0)), Follow: int(number(d, "follow", 0)),
-		Check: (&world{}).check,
+		Window: int64(number(d, "window", 0)),
+		Check:  (&world{}).check,
 	}
 	if v := value(d, "patience"); v != "" {
 		cfg.Patience, _ = time.ParseDuration(v)
