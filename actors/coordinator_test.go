@@ -177,6 +177,16 @@ func (x *syncer) requireHas(log *testLog, n int) {
 	}
 }
 
+// requireDone waits up to d for a session that ends well, with the log's first n
+// blocks.
+func (x *syncer) requireDone(d time.Duration, log *testLog, n int) {
+	x.t.Helper()
+	answered, err := x.done(d)
+	require.True(x.t, answered)
+	require.NoError(x.t, err)
+	x.requireHas(log, n)
+}
+
 // members are peers that have n blocks of a log; the first leads.
 func members(log *testLog, count, n int) []*fakePeer {
 	out := make([]*fakePeer, count)
@@ -193,10 +203,7 @@ func TestSyncFromAll(t *testing.T) {
 		peers := members(log, 4, 200)
 		x := newSyncer(t, peers...)
 		x.want(syncWanted{why: "test"})
-		answered, err := x.done(time.Minute)
-		require.True(t, answered)
-		require.NoError(t, err)
-		x.requireHas(log, 200)
+		x.requireDone(time.Minute, log, 200)
 		for _, p := range peers[1:] {
 			require.Greater(t, p.served, 20, "blocks of %s", p.id)
 		}
@@ -242,10 +249,7 @@ func TestSyncLyingMinority(t *testing.T) {
 		peers[3].rebel, peers[4].rebel = other, other
 		x := newSyncer(t, peers...)
 		x.want(syncWanted{why: "test"})
-		answered, err := x.done(time.Minute)
-		require.True(t, answered)
-		require.NoError(t, err)
-		x.requireHas(log, 60)
+		x.requireDone(time.Minute, log, 60)
 		require.Contains(t, x.logs.String(), "members hold different logs")
 	})
 }
@@ -288,10 +292,7 @@ func TestSyncToATrustedRoot(t *testing.T) {
 			p.set(func(p *fakePeer) { p.shutDown = true })
 		}
 		x.want(syncWanted{why: "test", until: log.ends[49].Index})
-		answered, err := x.done(time.Minute)
-		require.True(t, answered)
-		require.NoError(t, err)
-		x.requireHas(log, 50)
+		x.requireDone(time.Minute, log, 50)
 	})
 }
 
@@ -306,10 +307,7 @@ func TestSyncOfTwoVoters(t *testing.T) {
 			return votersAnswer(self, peers[0].id), nil
 		}
 		x.want(syncWanted{why: "test"})
-		answered, err := x.done(2 * voterPatience)
-		require.True(t, answered)
-		require.NoError(t, err)
-		x.requireHas(log, 60)
+		x.requireDone(2*voterPatience, log, 60)
 	})
 }
 
@@ -342,10 +340,7 @@ func TestSyncForgedLeaves(t *testing.T) {
 		peers[2].forge = true
 		x := newSyncer(t, peers...)
 		x.want(syncWanted{why: "test"})
-		answered, err := x.done(time.Minute)
-		require.True(t, answered)
-		require.NoError(t, err)
-		x.requireHas(log, 100)
+		x.requireDone(time.Minute, log, 100)
 		for _, p := range x.coord.view.Load().status.Peers {
 			require.Equal(t, p.Peer == peers[2].id, p.State == "out", "%s is %s", p.Peer, p.State)
 		}
@@ -360,10 +355,7 @@ func TestSyncDamagedBlocks(t *testing.T) {
 		peers[2].flip = true
 		x := newSyncer(t, peers...)
 		x.want(syncWanted{why: "test"})
-		answered, err := x.done(time.Minute)
-		require.True(t, answered)
-		require.NoError(t, err)
-		x.requireHas(log, 100)
+		x.requireDone(time.Minute, log, 100)
 		for _, p := range x.coord.view.Load().status.Peers {
 			require.Equal(t, p.Peer == peers[2].id, p.State == "out", "%s is %s", p.Peer, p.State)
 		}
@@ -470,10 +462,7 @@ func TestSyncUntil(t *testing.T) {
 		for _, p := range peers {
 			p.set(func(p *fakePeer) { p.head = 57 })
 		}
-		answered, err := x.done(10 * time.Second)
-		require.True(t, answered)
-		require.NoError(t, err)
-		x.requireHas(log, 57)
+		x.requireDone(10*time.Second, log, 57)
 	})
 }
 
