@@ -81,7 +81,7 @@ type raftActor struct {
 	replay  *actor.PID
 	saver   *actor.PID
 	replayV func() *replayView
-	credit  *atomic.Int64
+	credit  *credit // of replay
 	coord   *actor.PID
 	fail    func(error)
 	tickD   time.Duration

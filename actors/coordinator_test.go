@@ -70,7 +70,7 @@ func newSyncerOn(t *testing.T, l *ledger.Ledger, peers ...*fakePeer) *syncer {
 	x.super = spawn(x.system, supervisor{func(ctx actor.Context) {
 		replay := ctx.Spawn(actor.PropsFromProducer(func() actor.Actor { return x.replay }))
 		x.coord.storer = ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
-			return &storer{ledger: x.ledger, replay: replay, fail: x.fail}
+			return &storer{ledger: x.ledger, replay: replay, credit: &credit{}, fail: x.fail}
 		}))
 		x.pid = ctx.Spawn(actor.PropsFromProducer(func() actor.Actor { return x.coord }, actor.WithSupervisor(supervision{fail: x.fail, gone: x.fetcherGone})))
 		close(ready)

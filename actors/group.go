@@ -151,7 +151,7 @@ func (g *Group) spawn(ctx actor.Context) {
 		core: replay.New(g.cfg.Machine), ledger: g.cfg.Ledger, clock: g.cfg.Clock, log: g.log, fail: g.fail, result: g.client.deliver,
 	}
 	g.replay = g.child(ctx, "replay", g.replayer)
-	g.storer = g.child(ctx, "storer", &storer{ledger: g.cfg.Ledger, replay: g.replay, fail: g.fail})
+	g.storer = g.child(ctx, "storer", &storer{ledger: g.cfg.Ledger, replay: g.replay, credit: &g.replayer.credit, fail: g.fail})
 	p := &provider{
 		ledger: g.cfg.Ledger, clock: g.cfg.Clock, log: g.log, offer: g.offer, member: g.isMember, sessions: map[uint64]*session{},
 	}

@@ -130,15 +130,9 @@ func (r *raftActor) commit(ctx actor.Context, entries []codec.Entry) {
 	if len(entries) == 0 {
 		return
 	}
-	size := int64(0)
-	for i := range entries {
-		size += int64(len(entries[i].Data)) + 64
+	if size := sizeOf(entries); r.credit.take(size) {
+		ctx.Send(r.replay, committed{entries: entries, bytes: size})
 	}
-	if r.credit.Load()+size > replayCredit {
-		return
-	}
-	r.credit.Add(size)
-	ctx.Send(r.replay, committed{entries: entries, bytes: size})
 }
 
 func (r *raftActor) sendAll(messages []consensus.Message) {

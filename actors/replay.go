@@ -17,7 +17,6 @@ import (
 
 const (
 	// replayCredit is how many bytes of entries may be on the way to replay.
-	// Above it, consensus sends the index only and replay reads the ledger.
 	replayCredit = 16 << 20
 	// replayChunk is how many bytes of entries are read from the ledger, and
 	// applied, before waiting queries get their turn.
@@ -27,7 +26,8 @@ const (
 
 // Messages to replay.
 type (
-	// committed hands over entries that Raft decided.
+	// committed hands over entries that Raft decided, or those of a block that
+	// catch-up proved and stored.
 	committed struct {
 		entries []codec.Entry
 		bytes   int64
@@ -81,7 +81,7 @@ type replayer struct {
 	result func(replay.Result)
 
 	// shared
-	credit atomic.Int64 // bytes on the way; consensus adds, replay takes away
+	credit credit // of what is on the way
 	view   atomic.Pointer[replayView]
 
 	// owned by the actor
@@ -107,7 +107,7 @@ func (r *replayer) Receive(ctx actor.Context) {
 	}
 	switch m := ctx.Message().(type) {
 	case committed:
-		r.credit.Add(-m.bytes)
+		r.credit.giveBack(m.bytes)
 		r.committed(m.entries)
 	case advance:
 		r.target = max(r.target, m.to)

@@ -38,6 +38,7 @@ type (
 type storer struct {
 	ledger *ledger.Ledger
 	replay *actor.PID
+	credit *credit // of replay
 	fail   func(error)
 }
 
@@ -49,22 +50,36 @@ func (s *storer) Receive(ctx actor.Context) {
 	before := s.ledger.Whole()
 	store := s.store
 	if m.fill {
-		store = s.ledger.Fill
+		store = s.fill
 	}
-	if err := store(m.first, m.blocks); err != nil {
+	blocks, err := store(m.first, m.blocks)
+	if err != nil {
 		s.refused(ctx, m, err)
 		return
 	}
 	after := s.ledger.Whole()
+	s.hand(ctx, blocks)
 	ctx.Send(s.replay, advance{to: after})
 	ctx.Send(m.reply, stored{
 		session: m.session, through: m.first + uint64(len(m.blocks)), bytes: totalBytes(m.blocks), entries: uint64(after - before),
 	})
 }
 
-// store appends what the ledger does not have yet. Raft may seal some of the
-// blocks at the same time: theirs are left to the comparison of the roots.
-func (s *storer) store(first uint64, blocks [][]byte) error {
+func (s *storer) fill(first uint64, blocks [][]byte) ([]ledger.Block, error) {
+	return nil, s.ledger.Fill(first, blocks)
+}
+
+// store appends what the ledger does not have yet, and returns it. Raft may seal
+// some of the blocks at the same time: theirs are left to the comparison of the
+// roots.
+func (s *storer) store(first uint64, encoded [][]byte) ([]ledger.Block, error) {
+	blocks := make([]ledger.Block, len(encoded))
+	for i, data := range encoded {
+		var err error
+		if blocks[i], err = ledger.DecodeBlock(data, codec.Leaf(data)); err != nil {
+			return nil, fmt.Errorf("block %d: %w", first+uint64(i), err)
+		}
+	}
 	for {
 		have := s.ledger.Head().Blocks
 		if have > first {
@@ -72,12 +87,27 @@ func (s *storer) store(first uint64, blocks [][]byte) error {
 			first, blocks = first+skip, blocks[skip:]
 		}
 		if len(blocks) == 0 {
-			return nil
+			return nil, nil
 		}
-		err := s.ledger.Release(first, blocks)
-		if err == nil || s.ledger.Head().Blocks == have {
-			return err
+		err := s.ledger.ReleaseBlocks(first, blocks)
+		if err == nil {
+			return blocks, nil
 		}
+		if s.ledger.Head().Blocks == have {
+			return nil, err
+		}
+	}
+}
+
+// hand gives replay the blocks that are stored now as they are in memory, as far
+// as it has credit; the rest it reads in the ledger.
+func (s *storer) hand(ctx actor.Context, blocks []ledger.Block) {
+	for i := range blocks {
+		size := sizeOf(blocks[i].Entries)
+		if !s.credit.take(size) {
+			return
+		}
+		ctx.Send(s.replay, committed{entries: blocks[i].Entries, bytes: size})
 	}
 }
 

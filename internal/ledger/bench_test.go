@@ -76,30 +76,6 @@ func benchBlocks(b *testing.B, count, size int) (out [][]byte) {
 	return encode(b, cut(log))
 }
 
-// Catch-up's writes: 4 MiB a call, durable when it returns.
-func BenchmarkRelease(b *testing.B) {
-	l := diskLedger(b)
-	blocks := benchBlocks(b, 4096, 256)
-	const step = 96
-	bytes, at := 0, 0
-	for b.Loop() {
-		if at+step > len(blocks) {
-			b.StopTimer()
-			require.NoError(b, l.Drop(0))
-			at = 0
-			b.StartTimer()
-		}
-		if err := l.Release(uint64(at), blocks[at:at+step]); err != nil {
-			b.Fatal(err)
-		}
-		for _, data := range blocks[at : at+step] {
-			bytes += len(data)
-		}
-		at += step
-	}
-	b.ReportMetric(float64(bytes)/1e6/b.Elapsed().Seconds(), "MB/s")
-}
-
 // Replay's reads from blocks on disk, 1 MiB a call.
 func BenchmarkRead(b *testing.B) {
 	l := diskLedger(b)

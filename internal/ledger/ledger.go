@@ -17,6 +17,7 @@ import (
 const (
 	DefaultHorizonBlocks = 128
 	DefaultReserve       = 64 << 20
+	DefaultBulkBytes     = 512 << 10
 )
 
 // Options of a ledger. Group, Peer and one of Dir and Memory are needed.
@@ -37,6 +38,7 @@ type Options struct {
 
 	HorizonBlocks int   // how many sealed blocks Raft still sees; default 128
 	Reserve       int64 // Full reports true below so many free bytes; default 64 MiB
+	BulkBytes     int   // a Release of so many bytes is written as a table of its own; default 512 KiB
 }
 
 // Fold derives the configuration that a configuration entry makes of the one
@@ -62,13 +64,16 @@ func (o *Options) complete() error {
 	if o.Reserve == 0 {
 		o.Reserve = DefaultReserve
 	}
+	if o.BulkBytes == 0 {
+		o.BulkBytes = DefaultBulkBytes
+	}
 	switch {
 	case o.Dir == "":
 		return errors.New("ledger: no directory")
 	case o.Peer == "" || o.Group.IsZero():
 		return errors.New("ledger: no group or peer")
-	case o.HorizonBlocks < 0 || o.Reserve < 0:
-		return fmt.Errorf("ledger: a horizon of %d blocks, a reserve of %d bytes", o.HorizonBlocks, o.Reserve)
+	case o.HorizonBlocks < 0 || o.Reserve < 0 || o.BulkBytes < 0:
+		return fmt.Errorf("ledger: a horizon of %d blocks, a reserve of %d bytes, tables from %d bytes on", o.HorizonBlocks, o.Reserve, o.BulkBytes)
 	}
 	return nil
 }
@@ -195,13 +200,20 @@ func (l *Ledger) Failed() error {
 
 // commit writes b, unless the ledger has failed or has holes.
 func (l *Ledger) commit(b *pebble.Batch, sync bool) error {
-	err := l.Failed()
-	if err == nil && len(l.Holes()) > 0 {
-		err = errHoles
-	}
-	if err != nil {
+	if err := l.writable(); err != nil {
 		_ = b.Close()
 		return err
 	}
 	return l.store.commit(b, sync)
+}
+
+// writable says why nothing may be written; nil: it may.
+func (l *Ledger) writable() error {
+	if err := l.Failed(); err != nil {
+		return err
+	}
+	if len(l.Holes()) > 0 {
+		return errHoles
+	}
+	return nil
 }

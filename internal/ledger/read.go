@@ -158,13 +158,21 @@ func (l *Ledger) decoded(number uint64) (decoded, error) {
 // scratch keeps the columns that decoding needs.
 var scratch = sync.Pool{New: func() any { return new(codec.Block) }}
 
-// decode is the entries of a block that matched its leaf. They are a fresh
-// slice, with data that are views of data.
+// decode is the entries of a block that matched its leaf.
 func decode(number uint64, data []byte) ([]codec.Entry, error) {
+	entries, err := decodeEntries(data)
+	if err != nil {
+		return nil, &DamageError{What: fmt.Sprintf("block %d", number), Cause: err}
+	}
+	return entries, nil
+}
+
+// decodeEntries is a fresh slice, with data that are views of data.
+func decodeEntries(data []byte) ([]codec.Entry, error) {
 	b := scratch.Get().(*codec.Block)
 	defer scratch.Put(b)
 	if err := codec.DecodeBlock(data, b); err != nil {
-		return nil, &DamageError{What: fmt.Sprintf("block %d", number), Cause: err}
+		return nil, err
 	}
 	return slices.Clone(b.Entries()), nil
 }

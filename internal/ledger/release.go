@@ -9,11 +9,37 @@ import (
 	"github.com/logmesh/logmesh/codec"
 )
 
-// Release appends blocks, of which the first has number first, to the synced
-// view. All of them are durable when it returns, or none is there: they are one
-// synced write. They must continue the log and follow the block rule. That they
-// are the right ones is for the caller to have proved.
+// Block is a block as Release takes it.
+type Block struct {
+	Data    []byte        // its canonical encoding
+	Leaf    codec.Hash    // codec.Leaf of Data
+	Entries []codec.Entry // what codec.DecodeBlock makes of Data
+}
+
+// DecodeBlock is the Block that is encoded in data and has that leaf. Its entries
+// are views of data. The error wraps codec.ErrBlock.
+func DecodeBlock(data []byte, leaf codec.Hash) (Block, error) {
+	entries, err := decodeEntries(data)
+	return Block{Data: data, Leaf: leaf, Entries: entries}, err
+}
+
+// Release is ReleaseBlocks of encoded blocks.
 func (l *Ledger) Release(first uint64, blocks [][]byte) error {
+	decoded := make([]Block, len(blocks))
+	for i, data := range blocks {
+		var err error
+		if decoded[i], err = DecodeBlock(data, codec.Leaf(data)); err != nil {
+			return fmt.Errorf("ledger: release: block %d: %w", first+uint64(i), err)
+		}
+	}
+	return l.ReleaseBlocks(first, decoded)
+}
+
+// ReleaseBlocks appends blocks, of which the first has number first, to the synced
+// view. All of them are durable when it returns, or none is there: they count with
+// the head, which is one synced write. They must continue the log. That they are
+// the right ones is for the caller to have proved.
+func (l *Ledger) ReleaseBlocks(first uint64, blocks []Block) error {
 	if len(blocks) == 0 {
 		return nil
 	}
@@ -31,6 +57,9 @@ func (l *Ledger) Release(first uint64, blocks [][]byte) error {
 	if err := putRelease(x, blocks); err != nil {
 		return errors.Join(fmt.Errorf("ledger: release: %w", err), b.Close())
 	}
+	if err := l.storeBlocks(b, first, blocks); err != nil {
+		return errors.Join(err, b.Close())
+	}
 	if err := l.commit(b, true); err != nil {
 		return err
 	}
@@ -40,17 +69,34 @@ func (l *Ledger) Release(first uint64, blocks [][]byte) error {
 	return nil
 }
 
-func putRelease(x *extension, blocks [][]byte) error {
-	var block codec.Block
-	for _, data := range blocks {
-		if err := codec.DecodeBlock(data, &block); err != nil {
-			return fmt.Errorf("block %d: %w", x.view.blocks, err)
-		}
-		if err := x.add(data, codec.Leaf(data), block.Entries()); err != nil {
+// putRelease puts what follows from blocks, and the new head.
+func putRelease(x *extension, blocks []Block) error {
+	for i := range blocks {
+		if err := x.place(blocks[i].Data, blocks[i].Leaf, blocks[i].Entries); err != nil {
 			return err
 		}
 	}
 	return x.finish()
+}
+
+// storeBlocks stores the blocks' own records: many in a table, few in b.
+func (l *Ledger) storeBlocks(b *pebble.Batch, first uint64, blocks []Block) error {
+	size := 0
+	for i := range blocks {
+		size += len(blocks[i].Data)
+	}
+	if size >= l.opts.BulkBytes {
+		if err := l.writable(); err != nil {
+			return err
+		}
+		return l.store.ingest(first, blocks)
+	}
+	for i := range blocks {
+		if err := b.Set(numbered(prefixBlock, first+uint64(i)), blocks[i].Data, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Drop takes the synced view back to blocks blocks: the rest of a sync session
