@@ -182,12 +182,13 @@ func (p *Plan) clocks() {
 	}
 }
 
-// release hands on what is here in order. While an earlier Release is being
-// stored it waits for enough to be worth a sync of its own.
+// release hands on what is here in order. What comes while an earlier Release is
+// being stored goes together into the next: the slower the disk's syncs, the fewer
+// there are.
 func (p *Plan) release() {
 	q := &p.queue
-	for q.ready > 0 && (q.unstored == 0 || q.ready >= releaseSize || q.floor == p.target) {
-		first, blocks := q.release(releaseMax)
+	if q.ready > 0 && q.unstored == 0 {
+		first, blocks := q.release(max(p.cfg.Window/releaseShare, 1))
 		p.do(Release{First: first, Blocks: blocks})
 	}
 	p.proofs.forget(q.floor)
