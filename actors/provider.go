@@ -322,7 +322,7 @@ func (p *provider) serve(ctx actor.Context, s *session) {
 	if s.lease.Tree > 0 && !proved && !s.leaves[number/codec.ProofGroup] && !p.sendLeaves(ctx, s, number) {
 		return
 	}
-	block, err := p.ledger.Block(number)
+	block, err := p.ledger.Encoded(number)
 	if err != nil {
 		p.log.Debug("a block that was asked for is not here", "block", number, "err", err)
 		p.end(s, codec.EndUnavailable)
