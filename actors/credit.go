@@ -6,6 +6,14 @@ import (
 	"github.com/logmesh/logmesh/codec"
 )
 
+// What catch-up keeps in memory: blocks that are leased, held or being stored, and
+// entries that are on the way to replay. Together they are the window.
+const (
+	window       = 64 << 20
+	replayCredit = 24 << 20
+	planWindow   = window - replayCredit
+)
+
 // credit bounds the bytes of entries that are on the way to replay, from Raft and
 // from catch-up together: at most replayCredit. Who has none left sends the index
 // only, up to which replay may read the ledger.

@@ -16,8 +16,6 @@ import (
 )
 
 const (
-	// replayCredit is how many bytes of entries may be on the way to replay.
-	replayCredit = 16 << 20
 	// replayChunk is how many bytes of entries are read from the ledger, and
 	// applied, before waiting queries get their turn.
 	replayChunk = 1 << 20

@@ -51,7 +51,7 @@ func (c *coordinator) wanted(ctx actor.Context, w syncWanted) {
 	c.sessions++
 	plan := catchup.Config{
 		Session: c.nonce(), Self: c.self, From: c.ledger.Head().Blocks,
-		Lease: c.sessions << 32, // what an earlier session's fetchers still say is recognised
+		Window: planWindow, Lease: c.sessions << 32, // what an earlier session's fetchers still say is recognised
 	}
 	plan.Seed, plan.Prove = plan.Session, !w.repair
 	if w.repair && !c.aimAtHole(&plan) {
