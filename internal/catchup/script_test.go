@@ -88,11 +88,14 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 	case "stall":
 		s.step(Stalled{arg(0) == "on"})
 	case "stored":
-		through := s.released
 		if len(d.CmdArgs) > 0 {
-			through = parse(arg(0))
+			s.step(Stored{Through: parse(arg(0))})
+			break
 		}
-		s.step(Stored{Through: through})
+		for stored := uint64(0); stored < s.released; { // also what is released meanwhile
+			stored = s.released
+			s.step(Stored{Through: stored})
+		}
 	case "wait":
 		span, err := time.ParseDuration(arg(0))
 		if err != nil {
