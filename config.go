@@ -86,6 +86,11 @@ type GroupConfig struct {
 	// ServeRate limits what this node serves to peers that catch up, in bytes a
 	// second. 0: no limit.
 	ServeRate int64
+
+	// NoCompression never asks peers to compress the blocks that a catch-up fetches.
+	// Otherwise that is tried on links below 32 MiB a second, and kept where more
+	// arrives by it.
+	NoCompression bool
 	// Trust pins the root of the log's block tree at a size, for catching up: it
 	// counts as if the voters had agreed on it. Zero blocks: none.
 	Trust codec.SizedRoot

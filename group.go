@@ -68,7 +68,7 @@ func (n *Node) join(ctx context.Context, cfg GroupConfig, m machine.Machine) (*G
 	}
 	g.actors = actors.New(actors.Config{
 		Self: n.id, Group: g.id(), Ledger: g.ledger, Machine: m, Role: cfg.Role, Addrs: n.bareAddrs,
-		ServeRate: cfg.ServeRate, ReplaceDead: cfg.ReplaceDead, Trust: cfg.Trust, Random: fillRandom,
+		ServeRate: cfg.ServeRate, Plain: cfg.NoCompression, ReplaceDead: cfg.ReplaceDead, Trust: cfg.Trust, Random: fillRandom,
 		Logger: n.log.With("group", cfg.Name),
 	})
 	h := &handler{Group: g.actors, owner: g, founded: make(chan codec.LogID, 1)}

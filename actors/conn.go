@@ -38,12 +38,23 @@ type conn struct {
 	tokens  chan struct{}
 	stopped chan struct{}
 	once    sync.Once
+
+	squeezer squeezer // the writer's
 }
 
-// outgoing is one frame to write: head and, if it carries a block, the block.
+// outgoing is a frame to write, or a block.
 type outgoing struct {
-	head, body []byte
-	written    func() // may be nil
+	frame   []byte
+	block   blockOut
+	written func() // may be nil
+}
+
+// blockOut is a block on its way out. It is compressed, if it is wanted so and
+// shorter then, where it is written: not in the actor that serves others, too.
+type blockOut struct {
+	lease, number uint64
+	data          []byte
+	zstd          bool
 }
 
 // startConn starts the goroutines. deliver is called by the reader for each
@@ -105,10 +116,7 @@ func (c *conn) writeOne(w *bufio.Writer, o outgoing) error {
 	if err := c.stream.SetWriteDeadline(time.Now().Add(connWriteTimeout)); err != nil {
 		return err
 	}
-	if _, err := w.Write(o.head); err != nil {
-		return err
-	}
-	if _, err := w.Write(o.body); err != nil {
+	if err := c.put(w, o); err != nil {
 		return err
 	}
 	if len(c.out) == 0 {
@@ -122,23 +130,42 @@ func (c *conn) writeOne(w *bufio.Writer, o outgoing) error {
 	return nil
 }
 
+func (c *conn) put(w *bufio.Writer, o outgoing) error {
+	b := &o.block
+	if b.data == nil {
+		_, err := w.Write(o.frame)
+		return err
+	}
+	if b.zstd {
+		short := c.squeezer.compress(b.data)
+		if b.zstd = float64(len(short)) < enough*float64(len(b.data)); b.zstd {
+			b.data = short
+		}
+	}
+	inner := codec.AppendBlocksHead(nil, b.lease, b.number, b.zstd, len(b.data))
+	head := codec.AppendFrameHead(make([]byte, 0, codec.FrameHead+len(inner)), codec.TypeBlocks, len(inner)+len(b.data))
+	if _, err := w.Write(append(head, inner...)); err != nil {
+		return err
+	}
+	_, err := w.Write(b.data)
+	return err
+}
+
 // send queues a message. A peer that does not read is cut off.
 func (c *conn) send(m codec.Message) error { return c.sendThen(m, nil) }
 
 // sendThen is send; written is called once m is handed to the stream.
 func (c *conn) sendThen(m codec.Message, written func()) error {
-	head, err := codec.AppendFrame(nil, m)
+	frame, err := codec.AppendFrame(nil, m)
 	if err != nil {
 		return err
 	}
-	return c.queue(outgoing{head: head, written: written})
+	return c.queue(outgoing{frame: frame, written: written})
 }
 
 // sendBlock queues a block; written is called once it is handed to the stream.
-func (c *conn) sendBlock(lease, number uint64, block []byte, written func()) error {
-	inner := codec.AppendBlocksHead(nil, lease, number, false, len(block))
-	head := codec.AppendFrameHead(make([]byte, 0, codec.FrameHead+len(inner)), codec.TypeBlocks, len(inner)+len(block))
-	return c.queue(outgoing{head: append(head, inner...), body: block, written: written})
+func (c *conn) sendBlock(b blockOut, written func()) error {
+	return c.queue(outgoing{block: b, written: written})
 }
 
 func (c *conn) queue(o outgoing) error {

@@ -61,6 +61,7 @@ type coordinator struct {
 	nonce   func() uint64
 	trusted func(codec.PeerID) bool // it is one that this node was told to join
 	trust   codec.SizedRoot         // pinned by hand; 0 blocks: none
+	plain   bool                    // blocks are never wanted compressed
 	ctx     context.Context         // ends with the group
 
 	// shared
@@ -235,7 +236,7 @@ func (c *coordinator) fetcher(ctx actor.Context, peer codec.PeerID) *actor.PID {
 		return pid
 	}
 	props := actor.PropsFromProducer(func() actor.Actor {
-		return witness{newFetcher(peer, c.network, c.clock, ctx.Self(), c.log)}
+		return witness{newFetcher(peer, c.network, c.clock, ctx.Self(), c.plain, c.log)}
 	})
 	pid := ctx.SpawnPrefix(props, "fetcher-"+peer.Short()+"-")
 	ctx.Watch(pid)

@@ -9,6 +9,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/logmesh/logmesh/codec"
+	"github.com/logmesh/logmesh/internal/catchup"
 )
 
 const (
@@ -91,6 +92,7 @@ type fetcher struct {
 	network     Network
 	clock       Clock
 	coordinator *actor.PID
+	plain       bool // no compression
 	log         *slog.Logger
 
 	// owned by the actor
@@ -101,12 +103,15 @@ type fetcher struct {
 	lease    uint64          // open; 0: idle
 	unsent   []codec.Message // wait for the stream
 	waiting  []codec.Fetch   // wait for the lease
+	list     catchup.Served  // what the lease still owes
+	packing  packing
+	squeezer squeezer
 	stop     context.CancelFunc
 	ctx      context.Context
 }
 
-func newFetcher(peer codec.PeerID, n Network, clock Clock, coordinator *actor.PID, log *slog.Logger) *fetcher {
-	f := &fetcher{peer: peer, network: n, clock: clock, coordinator: coordinator, log: log, behavior: actor.NewBehavior()}
+func newFetcher(peer codec.PeerID, n Network, clock Clock, coordinator *actor.PID, plain bool, log *slog.Logger) *fetcher {
+	f := &fetcher{peer: peer, network: n, clock: clock, coordinator: coordinator, plain: plain, log: log, behavior: actor.NewBehavior()}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	f.behavior.Become(f.idle)
 	return f
@@ -155,10 +160,11 @@ func (f *fetcher) busy(ctx actor.Context) {
 		f.wait(ctx, m.Fetch)
 	case extend:
 		if m.Lease == f.lease {
-			f.write(ctx, &m.Extend)
+			f.extend(ctx, m.Extend)
 		}
 	case trim:
 		if m.Lease == f.lease {
+			_ = f.list.Trim(m.Trim) // what the peer cannot follow it answers with End
 			f.write(ctx, &m.Trim)
 		}
 	case cancel:
@@ -175,6 +181,16 @@ func (f *fetcher) busy(ctx actor.Context) {
 func (f *fetcher) begin(ctx actor.Context, m codec.Fetch) {
 	f.lease = m.Lease
 	f.behavior.Become(f.busy)
+	m.Zstd = f.packing.on
+	f.list = catchup.Serve(m)
+	f.packing.waits(f.clock.Now())
+	f.write(ctx, &m)
+}
+
+func (f *fetcher) extend(ctx actor.Context, m codec.Extend) {
+	m.Zstd = f.packing.on
+	_ = f.list.Extend(m)
+	f.packing.waits(f.clock.Now())
 	f.write(ctx, &m)
 }
 
@@ -210,6 +226,7 @@ func (f *fetcher) unwait(lease uint64) {
 // end closes the lease and begins the next one that waits.
 func (f *fetcher) end(ctx actor.Context) {
 	f.lease = 0
+	f.packing.idles()
 	f.behavior.Become(f.idle)
 	if len(f.waiting) > 0 {
 		next := f.waiting[0]
@@ -227,17 +244,7 @@ func (f *fetcher) frame(ctx actor.Context, m streamFrame) {
 	}
 	switch m.frame.kind {
 	case codec.TypeBlocks:
-		b, err := codec.DecodeBlocks(m.frame.body)
-		if err != nil {
-			m.frame.done()
-			f.reset(ctx, err)
-			return
-		}
-		if b.Lease != f.lease {
-			m.frame.done()
-			return
-		}
-		ctx.Send(f.coordinator, blockArrived{peer: f.peer, block: b, leaf: codec.Leaf(b.Data), done: m.frame.done})
+		f.block(ctx, m.frame)
 	case codec.TypeEnd:
 		var e codec.End
 		err := codec.Decode(m.frame.body, &e)
@@ -254,6 +261,40 @@ func (f *fetcher) frame(ctx actor.Context, m streamFrame) {
 		f.leaves(ctx, m.frame)
 	default:
 		m.frame.done()
+	}
+}
+
+// block hands on a block with its leaf, which is all that proving it costs.
+func (f *fetcher) block(ctx actor.Context, fr frame) {
+	b, err := codec.DecodeBlocks(fr.body)
+	if err == nil && b.Lease != f.lease {
+		fr.done()
+		return
+	}
+	if err == nil && b.Zstd {
+		b.Data, err = f.squeezer.decompress(b.Data)
+	}
+	if err != nil {
+		fr.done()
+		f.reset(ctx, err)
+		return
+	}
+	f.count(b)
+	ctx.Send(f.coordinator, blockArrived{peer: f.peer, block: b, leaf: codec.Leaf(b.Data), done: fr.done})
+}
+
+// count notes a block that the lease owed.
+func (f *fetcher) count(b codec.Blocks) {
+	if n, _, ok := f.list.Next(); !ok || n != b.Number {
+		return
+	}
+	f.list.Advance(b.Number)
+	if f.plain {
+		return
+	}
+	f.packing.arrived(f.clock.Now(), len(b.Data), func() float64 { return f.squeezer.ratio(b.Data) })
+	if _, _, more := f.list.Next(); !more {
+		f.packing.idles()
 	}
 }
 
@@ -353,6 +394,7 @@ func (f *fetcher) lost(ctx actor.Context, err error) {
 		ctx.Send(f.coordinator, streamReset{peer: f.peer, err: err})
 	}
 	f.lease, f.waiting = 0, nil
+	f.packing.idles()
 	f.behavior.Become(f.idle)
 }
 

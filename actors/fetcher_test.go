@@ -22,6 +22,7 @@ type fetching struct {
 	coord   *inbox
 	coordID *actor.PID
 	pid     *actor.PID
+	f       *fetcher
 	net     *fakeNetwork
 
 	mu      sync.Mutex
@@ -39,7 +40,8 @@ func newFetching(t *testing.T) *fetching {
 		return ours, nil
 	}
 	x.coordID = spawn(x.system, x.coord)
-	x.pid = spawn(x.system, witness{newFetcher("peer", x.net, SystemClock{}, x.coordID, discard())})
+	x.f = newFetcher("peer", x.net, SystemClock{}, x.coordID, false, discard())
+	x.pid = spawn(x.system, witness{x.f})
 	t.Cleanup(func() {
 		stopActor(t, x.system, x.pid)
 		stopActor(t, x.system, x.coordID)

@@ -29,6 +29,7 @@ type Config struct {
 	Addrs   func() []string // where other members reach this node, without /p2p
 
 	ServeRate   int64         // bytes a second to catching-up peers; 0: no limit
+	Plain       bool          // blocks are never wanted compressed
 	Tick        time.Duration // d: 100 ms
 	ReplaceDead time.Duration // d: 60 s
 	Clock       Clock         // d: SystemClock
@@ -159,7 +160,7 @@ func (g *Group) spawn(ctx actor.Context) {
 	g.provider = g.child(ctx, "provider", p)
 	g.coord = &coordinator{
 		self: g.cfg.Self, group: g.cfg.Group, ledger: g.cfg.Ledger, network: g.network, clock: g.cfg.Clock, log: g.log,
-		storer: g.storer, fail: g.fail, nonce: g.nonce, trusted: g.isTrusted, trust: g.cfg.Trust, ctx: g.ctx,
+		storer: g.storer, fail: g.fail, nonce: g.nonce, trusted: g.isTrusted, trust: g.cfg.Trust, plain: g.cfg.Plain, ctx: g.ctx,
 	}
 	g.coordinator = g.child(ctx, "coordinator", g.coord, actor.WithSupervisor(supervision{fail: g.fail, gone: g.fetcherGone}))
 	saver := g.child(ctx, "saver", &saver{ledger: g.cfg.Ledger, fail: g.fail})

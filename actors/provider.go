@@ -329,7 +329,7 @@ func (p *provider) serve(ctx actor.Context, s *session) {
 		return
 	}
 	size := int64(len(block))
-	if err := s.conn.sendBlock(s.lease.Number, number, block, p.written(ctx, s, size)); err != nil {
+	if err := s.conn.sendBlock(blockOut{lease: s.lease.Number, number: number, data: block, zstd: s.lease.Zstd}, p.written(ctx, s, size)); err != nil {
 		p.remove(s.id)
 		return
 	}

@@ -169,7 +169,7 @@ type (
 	Fetch struct {
 		Lease  uint64      `cbor:"1,keyasint"`
 		Tree   uint64      `cbor:"2,keyasint"` // tree size to prove against; 0: no leaves wanted
-		Zstd   bool        `cbor:"3,keyasint"` // compressed blocks are welcome
+		Zstd   bool        `cbor:"3,keyasint"` // blocks are wanted compressed, if that is shorter
 		Leaves bool        `cbor:"4,keyasint"` // leaves only, no blocks
 		Ranges []WantRange `cbor:"5,keyasint"`
 	}
@@ -180,6 +180,7 @@ type (
 		Lease  uint64      `cbor:"1,keyasint"`
 		Seq    uint64      `cbor:"2,keyasint"`
 		Ranges []WantRange `cbor:"3,keyasint"`
+		Zstd   bool        `cbor:"4,keyasint"` // as in Fetch, for all that is not sent yet
 	}
 
 	// Trim says that nothing from place Place of the lease's list on is wanted;

@@ -3,6 +3,7 @@ package catchup
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/logmesh/logmesh/codec"
 )
@@ -17,6 +18,7 @@ type Served struct {
 	Open       bool
 	Tree       uint64 // size of the tree to prove against; 0: nothing is proved
 	LeavesOnly bool
+	Zstd       bool   // blocks are wanted compressed
 	Seq        uint64 // of the last Extend or Trim
 	Sent, Last uint64 // blocks that were sent, and the last of them
 
@@ -27,7 +29,7 @@ type Served struct {
 
 // Serve opens the lease that a Fetch asks for.
 func Serve(m codec.Fetch) Served {
-	return Served{Number: m.Lease, Open: true, Tree: m.Tree, LeavesOnly: m.Leaves, ranges: m.Ranges}
+	return Served{Number: m.Lease, Open: true, Tree: m.Tree, LeavesOnly: m.Leaves, Zstd: m.Zstd, ranges: slices.Clone(m.Ranges)}
 }
 
 // Is reports whether the lease is open under that number.
@@ -53,6 +55,7 @@ func (l *Served) Extend(m codec.Extend) error {
 		return fmt.Errorf("a lease of more than %d ranges", maxServedRanges)
 	}
 	l.ranges = append(l.ranges, m.Ranges...)
+	l.Zstd = m.Zstd
 	return nil
 }
 
