@@ -17,6 +17,8 @@
 //	/logmesh/1/reply  who heard a request        Open, AvailabilityReply           none
 //	/logmesh/1/call   who asks, once             Open, a question                  Answer
 //
+// Measurements use /logmesh/1/bare, on hosts that serve nothing else: see Bare.
+//
 // A one-shot reply has a protocol of its own because the answering side of a
 // sync stream speaks first: it could not wait to see which of the two it has.
 //

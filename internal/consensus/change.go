@@ -35,6 +35,23 @@ func Founding(id codec.RaftID, ctx codec.ConfigContext) (codec.Entry, error) {
 	return e, nil
 }
 
+// Admission makes the entry at index with which a log admits a member, for logs
+// that are written without a Core. Its term is 1.
+func Admission(index codec.Index, id codec.RaftID, ctx codec.ConfigContext) (codec.Entry, error) {
+	e := codec.Entry{Index: index, Term: 1, Kind: codec.KindConfig}
+	typ := raftpb.ConfChangeAddLearnerNode
+	if ctx.Role == codec.RoleVoter {
+		typ = raftpb.ConfChangeAddNode
+	}
+	ch := change{id: id, typ: typ, ctx: ctx}
+	if err := ch.check(false); err != nil {
+		return codec.Entry{}, fmt.Errorf("%w: %w", errChange, err)
+	}
+	var err error
+	e.Data, err = ch.encode()
+	return e, err
+}
+
 // Fold is c after the configuration entry e. Every configuration follows by it
 // from the log alone, so members and ledger never differ in one. An error means
 // that no honest leader wrote e after c.
