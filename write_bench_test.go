@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -12,10 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/logmesh/logmesh"
+	"github.com/logmesh/logmesh/internal/bench"
 	"github.com/logmesh/logmesh/machine/kv"
 )
 
@@ -120,22 +119,10 @@ func benchDir(b *testing.B) string {
 	return dir
 }
 
-// syncRate is how many times a second one thread can append 4 KiB to a file in
-// dir and sync it. It looks for 100 ms.
+// syncRate looks at the disk that dir is on.
 func syncRate(b *testing.B, dir string) float64 {
 	b.Helper()
-	name := filepath.Join(dir, "yardstick")
-	f, err := vfs.Default.Create(name, vfs.WriteCategoryUnspecified)
+	rate, err := bench.SyncRate(dir)
 	require.NoError(b, err)
-	data := make([]byte, 4<<10)
-	n, begun := 0, time.Now()
-	for ; time.Since(begun) < 100*time.Millisecond; n++ {
-		_, err := f.Write(data)
-		require.NoError(b, err)
-		require.NoError(b, f.SyncData())
-	}
-	rate := float64(n) / time.Since(begun).Seconds()
-	require.NoError(b, f.Close())
-	require.NoError(b, vfs.Default.Remove(name))
 	return rate
 }

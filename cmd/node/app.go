@@ -87,7 +87,7 @@ func (a *app) root() *cobra.Command {
 	cmd.SetFlagErrorFunc(flagError)
 	cmd.AddCommand(
 		a.runCommand(), a.statusCommand(), a.membersCommand(), a.leaveCommand(), a.kvCommand(), a.keyCommand(),
-		a.ticketCommand(), a.tuneCommand(), a.logCommand(), a.recoverCommand(), a.versionCommand(),
+		a.ticketCommand(), a.tuneCommand(), a.benchCommand(), a.logCommand(), a.recoverCommand(), a.versionCommand(),
 	)
 	parent(cmd)
 	return cmd

@@ -32,15 +32,18 @@ var layers = []layer{
 		"codec", "machine/...", "internal/consensus", "internal/catchup", "internal/replay", "internal/ledger", "internal/sim/disk",
 	}},
 	{"internal/sim/disk", []string{"codec", "internal/ledger"}},
+	{"internal/bench", []string{
+		"codec", "machine/...", "internal/consensus", "internal/ledger", "actors", "p2p", ".",
+	}},
 	{"internal/arch", nil},
 	{"cmd/...", []string{"..."}},
 	{"testnet/...", []string{"..."}},
 }
 
 // testsMay is what test files may import besides their layer's: their own
-// package, what stands below it, machines to try things on, and what damages a
-// ledger.
-var testsMay = []string{"codec", "machine/...", "internal/ledger/ledgertest"}
+// package, what stands below it, machines to try things on, what damages a
+// ledger, and what measures a disk.
+var testsMay = []string{"codec", "machine/...", "internal/ledger/ledgertest", "internal/bench"}
 
 func within(dir string, patterns ...string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool {
@@ -106,7 +109,7 @@ func libraryRooms(s source) []string {
 			if !strings.HasPrefix(p, r.library) || within(s.dir(), r.dir+"/...") {
 				continue
 			}
-			if r.part != "" && strings.Contains(p, r.part) && (s.isTest() || within(s.dir(), ".", "cmd/...")) {
+			if r.part != "" && strings.Contains(p, r.part) && (s.isTest() || within(s.dir(), ".", "cmd/...", "internal/bench")) {
 				continue
 			}
 			out = append(out, s.at(spec.Pos(), "%s is known to package %s only: %s", p, r.dir, r.instead))
