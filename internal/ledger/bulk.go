@@ -3,9 +3,10 @@ package ledger
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/sstable/block"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -38,12 +39,30 @@ func (s *store) writeTable(path string, first uint64, blocks []Block) error {
 	if err != nil {
 		return err
 	}
-	w := sstable.NewWriter(objstorageprovider.NewFileWritable(file), s.tableOptions())
+	size := tableRoom
+	for i := range blocks {
+		size += len(blocks[i].Data) + blockRoomInTable
+	}
+	buf := tables.Get().(*[]byte)
+	defer tables.Put(buf)
+	table := &tableFile{file: file, buf: slices.Grow((*buf)[:0], size)}
+	w := sstable.NewWriter(table, s.tableOptions())
 	for i := range blocks {
 		err = errors.Join(err, w.Set(numbered(prefixBlock, first+uint64(i)), blocks[i].Data))
 	}
-	return errors.Join(err, w.Close())
+	err = errors.Join(err, w.Close())
+	*buf = table.buf
+	return err
 }
+
+// tables keeps the memory that tables are written in.
+var tables = sync.Pool{New: func() any { return new([]byte) }}
+
+// What a table, and a block in it, take beside the blocks' bytes; usually.
+const (
+	tableRoom        = 16 << 10
+	blockRoomInTable = 256
+)
 
 // tableOptions are those of Pebble's lowest level. Blocks are not compressed: what
 // is in them often is already, and it would cost more than the disk does.
