@@ -34,6 +34,7 @@ var fixtures = []struct {
 	{"Pebble's file system in a test", "actors/x_test.go", `import "github.com/cockroachdb/pebble/v2/vfs"`, ""},
 	{"Pebble's file system in a program", "cmd/node/x.go", `import "github.com/cockroachdb/pebble/v2/vfs"`, ""},
 	{"Pebble's database in a program", "cmd/node/x.go", `import "github.com/cockroachdb/pebble/v2"`, "known to package internal/ledger only"},
+	{"Raft in a comparison", "bench/peers/x.go", `import "go.etcd.io/raft/v3"`, ""},
 	{"libp2p at home", "p2p/x_test.go", `import "github.com/libp2p/go-libp2p"`, ""},
 
 	{"goroutine", "internal/catchup/x.go", "func f() { go f() }", "no goroutines"},

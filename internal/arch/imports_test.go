@@ -38,6 +38,7 @@ var layers = []layer{
 	{"internal/arch", nil},
 	{"cmd/...", []string{"..."}},
 	{"testnet/...", []string{"..."}},
+	{"bench/...", []string{"..."}},
 }
 
 // testsMay is what test files may import besides their layer's: their own
@@ -102,6 +103,9 @@ var rooms = []room{
 
 // libraryRooms: a library with types of its own world stays in one package.
 func libraryRooms(s source) []string {
+	if within(s.dir(), "bench/...") {
+		return nil // modules of their own, which measure libraries beside us
+	}
 	var out []string
 	for _, spec := range s.file.Imports {
 		p := strings.Trim(spec.Path.Value, `"`)
