@@ -67,7 +67,7 @@ const (
 	sparing      = 4                      // a spared leader's rate is divided by this
 	leaderBurst  = 16                     // times faster than the others that a leader may look by serving seldom
 	leaderAlone  = 300 * time.Millisecond // in which a leader that nobody else stands beside gives one cold lease
-	releaseShare = 8                      // a Release is this part of the window, at most
+	releaseShare = 4                      // a Release is this part of the window, at most
 	firstMean    = 64 << 10               // a block's size while none has arrived
 
 	stuckTime = 2 * time.Second
