@@ -296,7 +296,13 @@ func (p *provider) awake() {
 	}
 }
 
+// ready reports whether the stream takes more. A list that has come to its end is
+// kept open until its last byte has left: an Extend that comes by then goes on
+// without a gap.
 func (s *session) ready() bool {
+	if _, _, more := s.lease.Next(); !more {
+		return s.lease.Open && s.unsent == 0
+	}
 	return s.lease.Open && s.unsent < s.limit()
 }
 

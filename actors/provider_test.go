@@ -369,6 +369,21 @@ func TestServeNobodyReads(t *testing.T) {
 	})
 }
 
+// An Extend that comes while the last blocks of the list are still in the stream
+// goes on with the lease.
+func TestServeExtendOfADrainedList(t *testing.T) {
+	log := newLog(t, 4, 2000, "a")
+	synctest.Test(t, func(t *testing.T) {
+		x := newServing(t, log, 0)
+		r := x.connect("peer", 64<<10)
+		r.tell(&codec.Fetch{Lease: 1, Ranges: wants(0, 1)})
+		r.tell(&codec.Extend{Lease: 1, Seq: 1, Ranges: wants(1, 3)})
+		got, end := x.lease(r)
+		require.Equal(t, []uint64{0, 1, 2}, got)
+		require.Equal(t, uint64(1), end.Seq)
+	})
+}
+
 // A peer that asks and asks without reading is cut off.
 func TestServeNobodyReadsAnswers(t *testing.T) {
 	log := newLog(t, 4, 100, "a")
