@@ -3,7 +3,6 @@ package catchup
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/logmesh/logmesh/codec"
 )
@@ -14,12 +13,14 @@ func (p *Plan) assign() {
 		p.shrink(x)
 		x.idle = p.cannot(x)
 	}
+	p.rescue()
 	for _, x := range p.hungry() {
 		if !p.leafLease(x) {
 			x.idle = p.feed(x)
 		}
 	}
 	p.leastBad()
+	p.refresh()
 }
 
 // cannot says why a peer must not be given work now, whatever there is.
@@ -41,8 +42,9 @@ func (p *Plan) cannot(x *peer) Reason {
 	return ReasonNone
 }
 
-// hungry are the peers that want work, the neediest first: without a lease,
-// then by what they gave so far, so that a scarce window is shared.
+// hungry are the peers that want work, those that failed lately last, and else the
+// neediest first: without a lease, then by what they gave so far, so that a scarce
+// window is shared.
 func (p *Plan) hungry() []*peer {
 	var list []*peer
 	for _, x := range p.peers {
@@ -52,6 +54,8 @@ func (p *Plan) hungry() []*peer {
 	}
 	slices.SortStableFunc(list, func(a, b *peer) int {
 		switch {
+		case (a.strikes == 0) != (b.strikes == 0):
+			return cmp.Compare(a.strikes, b.strikes)
 		case a.lease == nil && b.lease != nil:
 			return -1
 		case a.lease != nil && b.lease == nil:
@@ -65,45 +69,58 @@ func (p *Plan) hungry() []*peer {
 // gave is what a peer gave so far, for the order of turns: the leader's counts
 // more while two others could serve in its place.
 func (p *Plan) gave(x *peer) uint64 {
-	if x.id != p.leader || p.serving() < 3 {
+	if x.id != p.leader || p.servers < 3 {
 		return x.bytes
 	}
 	return x.bytes * sparing
 }
 
-func (p *Plan) serving() (n int) {
-	for _, x := range p.peers {
-		if x.serves() {
-			n++
-		}
-	}
-	return n
-}
-
-// wants reports whether a peer's open work has come down to half.
+// wants reports whether a peer's open work comes to its end.
 func (p *Plan) wants(x *peer) bool {
 	switch {
 	case !x.serves():
 		return false
 	case x.lease == nil:
 		return true
-	case !x.lease.open() || p.spared(x) || p.alone(x):
+	case !p.extends(x):
 		return false
 	}
-	return x.owed(p.mean) <= p.portion(x)/2
+	return x.left(p.now, p.mean) <= p.nearEnd(x)
+}
+
+// extends reports whether a peer's open lease may grow.
+func (p *Plan) extends(x *peer) bool {
+	return x.lease != nil && x.lease.open() && !p.spared(x) && !p.alone(x)
+}
+
+// nearEnd is how many bytes before its list's end a peer gets more: two round
+// trips' worth, so that the Extend is there before the provider has sent the
+// last block.
+func (p *Plan) nearEnd(x *peer) float64 {
+	portion := p.portion(x)
+	if x.rate.guess() {
+		return portion / 2
+	}
+	trips := x.speed() * max(nearTime, nearTrips*x.trip).Seconds()
+	return min(trips, max(3*portion/4, p.mean/2))
 }
 
 // portion is how many bytes of open work a peer should have.
 func (p *Plan) portion(x *peer) float64 {
-	if x.strikes > 0 {
-		return p.mean // until it has proved itself again
-	}
-	most := min(leaseMax, float64(p.cfg.Window)/float64(2*max(p.serving(), 1)))
+	most := float64(p.cfg.Window) / float64(2*max(p.servers, 1))
 	size := float64(leaseCold)
 	if rate := x.rate.rate(); rate > 0 {
-		size = rate * max(leaseTime, leaseTrips*x.trip).Seconds()
+		full := rate * fullTrips * x.trip.Seconds() // what keeps a long and fast line busy
+		most = min(most, max(leaseMax, full))
+		reckoned := rate * max(leaseTime, leaseTrips*x.trip).Seconds()
+		if x.rate.guess() {
+			reckoned = max(reckoned, size*float64(uint64(1)<<min(x.drained, 6))) // or leases too small to measure would stay so
+		}
+		size = reckoned
 	}
 	switch {
+	case x.strikes > 0:
+		size = min(size, leaseStruck) // until it has proved itself again
 	case p.spared(x):
 		size /= sparing
 	case p.alone(x):
@@ -120,7 +137,7 @@ func (p *Plan) spared(x *peer) bool {
 	}
 	others := 0
 	for _, y := range p.peers {
-		if y != x && y.flying() && p.now-y.lease.heard < hedgeTime {
+		if y != x && y.flying() && !p.silent(y) {
 			others++
 		}
 	}
@@ -130,7 +147,7 @@ func (p *Plan) spared(x *peer) bool {
 // alone reports whether x is the leader, and the session so young that others
 // may yet offer: they get their chance before the leader gives everything.
 func (p *Plan) alone(x *peer) bool {
-	return x.id == p.leader && p.now-p.began < leaderAlone && p.serving() < 3
+	return x.id == p.leader && p.now-p.began < leaderAlone && p.servers < 3
 }
 
 // leaderRate is the rate by which a spared leader is held back. One that serves
@@ -156,14 +173,22 @@ func (p *Plan) feed(x *peer) Reason {
 		return p.takeOver(x)
 	}
 	size := p.portion(x) - x.owed(p.mean)
-	blocks := uint64(max(1, min(size/p.mean, leaseBlocks)))
+	return p.give(x, start, uint64(max(1, min(size/p.mean, leaseBlocks))))
+}
+
+// give asks a peer for up to so many holes from start on, as the window admits.
+func (p *Plan) give(x *peer, start, blocks uint64) Reason {
+	end := p.reach()
+	if start >= end {
+		return p.full()
+	}
 	if room := p.room(); room < blocks {
 		if room == 0 && !p.floorFree(x) {
 			return p.full()
 		}
 		blocks = max(room, 1)
 	}
-	p.grant(x, p.collect(x, start, p.wholeGroups(start, blocks)), false)
+	p.grant(x, p.collect(x, start, end, p.wholeGroups(start, blocks)), false)
 	return ReasonNone
 }
 
@@ -194,51 +219,15 @@ func (p *Plan) full() Reason {
 	return ReasonWindow
 }
 
-// pick is where in the log x should go on: at the lowest hole that it can fill,
-// or so far above the floor that the others do not get there before it does.
-func (p *Plan) pick(x *peer) (uint64, bool) {
-	r, ok := p.free.first(0, x.fit)
-	if !ok || p.room() == 0 {
-		return r.From, ok
-	}
-	others, shared := p.others(x, r.From)
-	if !shared {
-		return r.From, true
-	}
-	late := x.ready(p.mean, p.mean) - hedgeTime
-	ahead := uint64(max(0, min(others*late.Seconds()/p.mean, float64(p.cfg.Window)/p.mean, leaseBlocks)))
-	if r.From-p.queue.floor >= ahead {
-		return r.From, true
-	}
-	if far, ok := p.free.first(p.queue.floor+ahead, x.fit); ok {
-		return far.From, true
-	}
-	end, ok := p.free.last(x.fit, 1)
-	return end.From, ok
-}
-
-// others is how fast the other peers are together, in bytes/s, and whether one
-// that is at work has block n too.
-func (p *Plan) others(x *peer, n uint64) (rate float64, shared bool) {
-	for _, y := range p.peers {
-		if y == x || !y.flying() {
-			continue
-		}
-		rate += y.rate.rate()
-		shared = shared || holds(y.fit, n)
-	}
-	return rate, shared
-}
-
-// collect is up to blocks holes that x can fill, from start on.
-func (p *Plan) collect(x *peer, start, blocks uint64) []codec.BlockRange {
+// collect is up to blocks holes that x can fill, from start on and below end.
+func (p *Plan) collect(x *peer, start, end, blocks uint64) []codec.BlockRange {
 	var list []codec.BlockRange
 	for blocks > 0 && len(list) < codec.MaxRanges {
 		r, ok := p.free.first(start, x.fit)
-		if !ok {
+		if !ok || r.From >= end {
 			break
 		}
-		r.To = min(r.To, r.From+blocks)
+		r.To = min(r.To, r.From+blocks, end)
 		list = append(list, r)
 		blocks -= r.Len()
 		start = r.To
@@ -315,7 +304,7 @@ func (p *Plan) leastBadPeer() (best *peer) {
 		if x.idle != ReasonRest {
 			continue
 		}
-		if _, ok := p.free.first(0, x.fit); !ok {
+		if r, ok := p.free.first(0, x.fit); !ok || r.From >= p.reach() {
 			continue
 		}
 		if best == nil || x.retry < best.retry || x.retry == best.retry && x.strikes < best.strikes {
@@ -340,103 +329,3 @@ func (p *Plan) shrink(x *peer) {
 		p.trim(x, uint64(max(1, size/p.mean)))
 	}
 }
-
-// takeOver gives an idle peer the tail of the lease that would end last, in
-// proportion to speed. It is only called when there is no hole that it can fill.
-func (p *Plan) takeOver(x *peer) Reason {
-	if x.lease != nil {
-		return ReasonNone
-	}
-	slowest := p.slowest(x)
-	if slowest == nil {
-		return p.nothing(x)
-	}
-	keep := p.share(x, slowest)
-	if keep >= slowest.lease.owed {
-		return ReasonAsked
-	}
-	p.trim(slowest, keep)
-	first, ok := p.free.first(0, x.fit)
-	if !ok {
-		return ReasonAsked
-	}
-	p.grant(x, p.collect(x, first.From, leaseBlocks), false)
-	return ReasonNone
-}
-
-func (p *Plan) nothing(x *peer) Reason {
-	if _, ok := p.free.first(0, x.held); ok {
-		return ReasonProof
-	}
-	for _, y := range p.peers {
-		if y.flying() && len(x.fit) > 0 {
-			return ReasonAsked
-		}
-	}
-	return ReasonNothing
-}
-
-// slowest is the peer other than x whose lease would end last, of those that
-// can be trimmed and whose last block x has.
-func (p *Plan) slowest(x *peer) (last *peer) {
-	var end time.Duration
-	for _, y := range p.peers {
-		if y == x || !y.flying() || !y.lease.open() {
-			continue
-		}
-		if n := y.lease.todo[len(y.lease.todo)-1].to - 1; !holds(x.fit, n) || !p.queue.missing(n) {
-			continue
-		}
-		t := y.ready(p.mean, 0)
-		if p.silent(y) {
-			t += time.Hour
-		}
-		if t > end {
-			last, end = y, t
-		}
-	}
-	return last
-}
-
-// share is how many of the blocks that y owes it should keep so that x, which
-// takes the rest, ends together with it; all, if that gains little.
-func (p *Plan) share(x, y *peer) uint64 {
-	if p.silent(y) {
-		return y.lease.owed - p.tailFor(x, y, y.lease.owed)
-	}
-	owed := y.owed(p.mean)
-	rx, ry := x.speed(), y.speed()
-	move := (owed*rx - x.trip.Seconds()*rx*ry) / (rx + ry)
-	certain := ry * (3*y.trip/2 + takeOverSlack).Seconds() // on its way already
-	move = min(move, owed-certain)
-	blocks := uint64(max(0, move/p.mean))
-	if take(float64(blocks)*p.mean, ry) < takeOverGain {
-		return y.lease.owed
-	}
-	return y.lease.owed - min(p.tailFor(x, y, blocks), y.lease.owed)
-}
-
-// silent reports whether a peer that owes blocks has not been heard for so long
-// that another would be asked for the floor.
-func (p *Plan) silent(x *peer) bool {
-	return x.flying() && p.now-x.lease.heard >= x.hedgeAfter()
-}
-
-// tailFor is how many blocks at the end of y's list, at most limit, are missing,
-// owed by y alone, and held by x.
-func (p *Plan) tailFor(x, y *peer, limit uint64) (n uint64) {
-	for _, s := range slices.Backward(y.lease.todo) {
-		for b := s.to; b > s.from && n < limit; b-- {
-			if !holds(x.fit, b-1) || !p.queue.missing(b-1) || p.queue.at(b-1).owed != 1 {
-				return n
-			}
-			n++
-		}
-	}
-	return n
-}
-
-const (
-	takeOverSlack = 50 * time.Millisecond // beyond the round trips, what may be in the stream
-	takeOverGain  = 100 * time.Millisecond
-)

@@ -45,15 +45,23 @@ func (c Config) withDefaults() Config {
 const (
 	leaseTime   = 400 * time.Millisecond // open work in time, at least
 	leaseTrips  = 4                      // open work in round trips, at least
-	leaseMax    = 4 << 20                // open work of one peer, at most
+	leaseMax    = 4 << 20                // open work of one peer, at most, unless its line is long and fast
+	fullTrips   = 2.5                    // open work in round trips that keeps such a line busy
 	leaseCold   = 256 << 10              // open work of a peer of unknown rate
+	leaseStruck = 64 << 10               // open work of a peer that failed lately
 	leaseBlocks = 16384                  // blocks in an open lease, at most
+
+	nearTime  = 100 * time.Millisecond // open work in time below which a lease is extended, at least
+	nearTrips = 2
+	lateBy    = 100 * time.Millisecond // after the others, a block may come that a peer is given
 
 	hedgeTime   = 250 * time.Millisecond // silence at the floor after which another is asked
 	hedgeTrips  = 4
-	hedgeFirst  = 1 << 20         // budget of hedges at the start
-	hedgeEarn   = 50              // one byte is earned for so many that arrived
-	silentTime  = 2 * time.Second // silence after which a lease is given up
+	hedgeBlocks = 2                      // and longer than so many blocks take
+	coldTime    = 500 * time.Millisecond // the same for a peer of unknown rate, which is not blamed
+	hedgeFirst  = 1 << 20                // budget of hedges at the start
+	hedgeEarn   = 50                     // one byte is earned for so many that arrived
+	silentTime  = 2 * time.Second        // silence after which a lease is given up
 	silentTrips = 8
 	silentMax   = time.Minute
 	lateTime    = 100 * time.Millisecond // of a Ticked after its Wake, by which we know that we were held up
@@ -61,8 +69,9 @@ const (
 	restMin = 250 * time.Millisecond
 	restMax = 30 * time.Second
 
-	askMin = 500 * time.Millisecond // between broadcasts
-	askMax = 15 * time.Second
+	askMin  = 500 * time.Millisecond // between broadcasts
+	askMax  = 15 * time.Second
+	askIdle = time.Second // while a peer idles that may have more than it said
 
 	sparing      = 4                      // a spared leader's rate is divided by this
 	leaderBurst  = 16                     // times faster than the others that a leader may look by serving seldom

@@ -14,8 +14,18 @@
 //	offer    the blocks that a peer says it has
 //	floor    the lowest block that has not arrived
 //	hole     missing blocks that no lease asks for
+//	hedge    blocks that a silent peer owes, asked of another as well
 //	window   bytes leased, received or released and not yet stored
 //	target   the session ends when all blocks below it are stored
+//
+// Who gets which block is decided by what the peers can deliver: in log order, but
+// a peer that would come after the others gets what lies further up (assign.go); a
+// peer is silent when nothing came for longer than its rate and round trip explain,
+// and only then may another be asked for the same at the expense of a budget
+// (clock.go). Rates are measured from arrival to arrival: a round trip says nothing
+// about them (meter.go). An event costs time in proportion to the peers, and to the
+// logarithm of the runs of blocks between holes; of a block outside the window
+// nothing is kept.
 //
 // What is always true, and checked by the package's tests: a block is released
 // once and in order; a peer has at most one open lease; bytes held stay within
@@ -26,6 +36,10 @@
 // that RootAgreed told: by the leaves of its group, which come once. An Agreement
 // finds the roots that a majority of the voters states, a Search the first block in
 // which two logs differ. Served is the other side of a lease, the provider's.
+//
+// The tests have a model of the network, in virtual time. go test -run TestBars
+// -table prints what the plan reaches in each condition; -run TestMixtures -seeds N
+// draws that many, and -seed N plays one of them again.
 //
 // This package promises no compatibility.
 package catchup

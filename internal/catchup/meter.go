@@ -1,28 +1,40 @@
 package catchup
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // meter measures a rate while something is going on: the highest of the last
-// samples, so that pauses of ours do not count against a peer.
+// samples, so that pauses of ours do not count against a peer. A sample begins
+// with an arrival: the round trip before a lease's first block says nothing of
+// the rate, and leases that are too small would make themselves smaller still.
 type meter struct {
 	on      bool
+	first   bool // nothing has come since start
 	since   time.Duration
 	bytes   int64
 	samples [6]float64 // bytes/s, a ring
 	n       int
+	best    float64 // the greatest of them
 }
 
-// sampleTime is how long a sample takes at least; the very first ends with the
-// first bytes.
+// sampleTime is how long a sample takes at least; the very first is a guess by
+// what came first.
 const sampleTime = 150 * time.Millisecond
 
 func (m *meter) start(now time.Duration) {
-	m.on, m.since, m.bytes = true, now, 0
+	m.on, m.first, m.since, m.bytes = true, true, now, 0
 }
 
 func (m *meter) add(now time.Duration, bytes int) {
 	m.bytes += int64(bytes)
-	if m.on && (m.n == 0 || now-m.since >= sampleTime) {
+	switch {
+	case !m.on:
+	case m.first && m.n > 0:
+		m.first, m.since, m.bytes = false, now, 0
+	case m.first || now-m.since >= sampleTime:
+		m.first = false
 		m.sample(now)
 	}
 }
@@ -30,7 +42,7 @@ func (m *meter) add(now time.Duration, bytes int) {
 // stop ends the measuring; what was begun counts if it is long enough to mean
 // something.
 func (m *meter) stop(now time.Duration) {
-	if m.on && m.bytes > 0 && now-m.since >= sampleTime/10 {
+	if m.on && !m.first && m.bytes > 0 && now-m.since >= sampleTime/30 {
 		m.sample(now)
 	}
 	m.on = false
@@ -42,17 +54,15 @@ func (m *meter) sample(now time.Duration) {
 	}
 	m.samples[m.n%len(m.samples)] = float64(m.bytes) / (now - m.since).Seconds()
 	m.n++
+	m.best = slices.Max(m.samples[:])
 	m.since, m.bytes = now, 0
 }
 
+// guess reports whether the rate is one by the first arrival alone.
+func (m *meter) guess() bool { return m.n < 2 }
+
 // rate is in bytes/s; 0: not known.
-func (m *meter) rate() float64 {
-	best := 0.0
-	for _, s := range m.samples {
-		best = max(best, s)
-	}
-	return best
-}
+func (m *meter) rate() float64 { return m.best }
 
 // recent is the average of the last samples, in bytes/s, falling while nothing
 // comes.
@@ -89,7 +99,7 @@ func (t *trips) lowest(rate float64) time.Duration {
 	low := time.Duration(0)
 	for i, d := range t.took {
 		if d > 0 && rate > 0 {
-			d = max(d-take(t.size[i], rate), d/16)
+			d = max(d-take(t.size[i], rate), d/4)
 		}
 		if d > 0 && (low == 0 || d < low) {
 			low = d

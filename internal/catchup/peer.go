@@ -15,6 +15,7 @@ type peer struct {
 	held    []codec.BlockRange
 	fit     []codec.BlockRange // of held: what it can be asked for
 	head    uint64
+	asOf    uint64 // the target when it said so
 	lease   *lease
 	numbers uint64 // the last lease's number
 
@@ -23,10 +24,14 @@ type peer struct {
 	trip    time.Duration // the lowest round trip lately; 0: not known
 	strikes int
 	rest    time.Duration // it rests until then
+	drained int           // leases that ended before its rate was measured
+	outrun  uint64        // the lease in which another was faster while it was cold; 0: none
 	retry   time.Duration // if everybody rests, it may be tried from then on
 	pace    time.Duration // a spared leader gets no lease before
 
 	blocks, bytes, doubled uint64
+	rests, failed          uint64 // strikes and failed proofs of the whole session
+	idleFor                since
 	idle                   Reason
 }
 
@@ -34,7 +39,7 @@ type peer struct {
 // round trip itself, and cannot be used for that.
 func (x *peer) measure() {
 	rate := x.rate.rate()
-	if x.rate.n < 2 {
+	if x.rate.guess() {
 		rate = 0
 	}
 	x.trip = x.trips.lowest(rate)
@@ -62,15 +67,70 @@ func (x *peer) owed(mean float64) float64 {
 	return float64(x.lease.owed) * mean
 }
 
-// ready is how long it takes from now to deliver what it owes and bytes more.
-func (x *peer) ready(mean, bytes float64) time.Duration {
-	return take(x.owed(mean)+bytes, x.speed()) + x.trip
+// left is the bytes that are still to come of what it owes, as far as its rate
+// tells: a block is only seen when all of it is here.
+func (x *peer) left(now time.Duration, mean float64) float64 {
+	owed := x.owed(mean)
+	if rate := x.rate.rate(); rate > 0 && owed > 0 {
+		return max(owed-rate*(now-x.lease.heard).Seconds(), owed-mean)
+	}
+	return owed
 }
 
-// hedgeAfter is the silence at the floor after which another peer is asked.
-func (x *peer) hedgeAfter() time.Duration {
-	return max(hedgeTime, hedgeTrips*x.trip)
+// ready is how long it takes from now to deliver what it owes and bytes more.
+// What is appended to an open list needs no round trip of its own, unless it
+// has almost come to its end.
+func (x *peer) ready(now time.Duration, mean, bytes float64) time.Duration {
+	queue := take(x.left(now, mean), x.speed())
+	return max(queue, x.trip) + take(bytes, x.speed())
 }
+
+// hedgeAfter is the silence near the floor after which another peer is asked:
+// longer than a block takes, because there is no other sign of life.
+func (x *peer) hedgeAfter(mean float64) time.Duration {
+	if x.cold() {
+		return coldTime
+	}
+	trips := hedgeTrips * x.trip
+	if x.lease != nil && x.lease.got > 0 {
+		trips = trips * 5 / 8 // what has begun to flow flows on
+	}
+	return max(hedgeTime, trips, take(hedgeBlocks*mean, x.rate.rate()))
+}
+
+// giveUpAfter is the silence at the floor after which a peer is given up if
+// nobody else may be asked as well: the shorter the more it has failed.
+func (x *peer) giveUpAfter(mean float64) time.Duration {
+	switch {
+	case x.strikes > 0:
+		return x.hedgeAfter(mean)
+	case x.cold():
+		return silentTime
+	}
+	return 2 * x.hedgeAfter(mean)
+}
+
+// forgiven reports whether a peer is not to blame for its silence: its speed is
+// not known yet, and another has been faster in no earlier lease.
+func (x *peer) forgiven() bool {
+	if !x.cold() || x.outrun != 0 && x.outrun != x.lease.number {
+		return false
+	}
+	x.outrun = x.lease.number
+	return true
+}
+
+// doubt is how much later than reckoned something may come from a peer that has
+// yet to show that it serves: until another would have been asked.
+func (x *peer) doubt(mean float64) time.Duration {
+	if x.cold() || x.strikes > 0 {
+		return x.hedgeAfter(mean)
+	}
+	return 0
+}
+
+// cold reports whether nothing has come from a peer that tells how fast it is.
+func (x *peer) cold() bool { return x.rate.rate() == 0 }
 
 // silentAfter is the silence after which its lease is given up: longer for a
 // peer whose blocks take longer, and with each failure.

@@ -2,29 +2,26 @@ package catchup
 
 import (
 	"fmt"
-	"maps"
 	"time"
 )
 
 // Status is the session as of the last Step.
 func (p *Plan) Status() Status {
 	s := Status{
+		Stats:    p.Stats(),
 		Session:  p.cfg.Session,
 		From:     p.cfg.From,
 		Done:     p.queue.stored - p.cfg.From,
 		Needed:   p.target - p.cfg.From,
-		Arrived:  p.arrived,
 		Bytes:    p.doneBytes,
-		Doubled:  p.doubled,
 		PerSec:   p.rate.recent(p.now),
+		Grows:    p.grows.perSec(p.now, p.target) * p.mean,
 		Left:     -1,
 		Elapsed:  p.now - p.began,
 		Held:     p.queue.held,
 		Leased:   int64(float64(p.leased) * p.mean),
 		MaxHeld:  p.queue.maxHeld,
 		Waiting:  p.waiting(),
-		Dropped:  maps.Clone(p.dropped),
-		Hedges:   p.hedges,
 		Finished: p.ended && p.err == nil,
 		Err:      p.err,
 	}
@@ -32,7 +29,7 @@ func (p *Plan) Status() Status {
 		s.PerSec = float64(p.doneBytes) / s.Elapsed.Seconds()
 	}
 	if p.aimed && s.PerSec > 0 {
-		s.Left = take(float64(s.Needed-p.arrived)*p.mean, s.PerSec)
+		s.Left = take(float64(s.Needed-p.stats.Arrived)*p.mean, s.PerSec)
 	}
 	for _, x := range p.peers {
 		s.Peers = append(s.Peers, p.peerStatus(x))
@@ -44,21 +41,27 @@ func (p *Plan) peerStatus(x *peer) PeerStatus {
 	s := PeerStatus{
 		Peer: x.id, Leader: x.id == p.leader,
 		Blocks: x.blocks, Bytes: x.bytes, Doubled: x.doubled,
-		Rate: x.rate.rate(), Idle: x.idle, Err: x.out,
+		Rate: x.rate.rate(), RTT: x.trip, Rests: x.rests, Failed: x.failed, Err: x.out,
 	}
+	s.State, s.Idle = p.state(x)
+	return s
+}
+
+// state is what a peer does, and why if that is nothing.
+func (p *Plan) state(x *peer) (string, Reason) {
 	switch {
 	case x.out != nil:
-		s.State, s.Idle = "out", ReasonOut
+		return "out", ReasonOut
 	case !x.here:
-		s.State, s.Idle = "gone", ReasonGone
+		return "gone", ReasonGone
 	case x.lease != nil && !x.lease.cancelled:
-		s.State, s.Idle = "busy", ReasonNone
+		return "busy", ReasonNone
 	case p.now < x.rest:
-		s.State, s.Idle = "resting", ReasonRest
-	default:
-		s.State = "idle"
+		return "resting", ReasonRest
+	case p.stalled:
+		return "idle", ReasonStalled
 	}
-	return s
+	return "idle", x.idle
 }
 
 // waiting is what bounds the session now.
@@ -96,7 +99,7 @@ func (p *Plan) Stuck(now time.Duration) error {
 			continue
 		}
 		r, ok := p.free.first(0, x.fit)
-		if ok && (p.room() > 0 || p.floorFree(x)) {
+		if ok && r.From < p.reach() && (p.room() > 0 || p.floorFree(x)) {
 			return fmt.Errorf("block %d is missing, %s could serve it, nothing in flight for %v", r.From, x.id, now-p.flown)
 		}
 	}

@@ -26,6 +26,8 @@ type Plan struct {
 
 	byID  map[codec.PeerID]*peer
 	peers []*peer // by id
+	// servers is how many of them serve, as of the last event.
+	servers int
 
 	free   blockSet // holes below the target
 	queue  queue
@@ -36,19 +38,21 @@ type Plan struct {
 
 	leafAgain time.Duration // no lease for leaves alone before
 
-	hedging  int64 // bytes that hedges may still cost
-	earned   int64 // arrived bytes that were not yet turned into hedging
-	hedges   uint64
+	hedging  int64         // bytes that hedges may still cost
+	earned   int64         // arrived bytes that were not yet turned into hedging
 	flown    time.Duration // when something was last in flight, or nothing to do
 	unserved unserved
-	ask      time.Duration // the next broadcast
+	asked    time.Duration // the last broadcast
+	ask      time.Duration // the next one
 	askAfter time.Duration // the pause after it
 	wake     time.Duration // the Wake that stands; 0: none
 	dice     dice
 
-	arrived, doneBytes, doubled uint64
-	rate                        meter
-	dropped                     map[Drop]uint64
+	doneBytes uint64
+	rate      meter
+	grows     growth
+	bound     since
+	stats     Stats
 }
 
 // unserved is a hole without a holder.
@@ -70,7 +74,7 @@ func New(cfg Config) *Plan {
 		hedging:  hedgeFirst,
 		askAfter: askMin,
 		dice:     dice{state: cfg.Seed},
-		dropped:  map[Drop]uint64{},
+		stats:    Stats{Dropped: map[Drop]uint64{}, Idle: map[Reason]time.Duration{}, Waited: map[Reason]time.Duration{}},
 	}
 	if cfg.Target > 0 {
 		p.aim(cfg.Target)
@@ -95,9 +99,11 @@ func (p *Plan) Step(now time.Duration, e Event) []Effect {
 	}
 	p.handle(e)
 	p.release()
+	p.count()
 	if !p.finish() {
 		p.serve()
 	}
+	p.account()
 	effects := p.effects
 	p.effects = nil
 	return effects
@@ -133,6 +139,16 @@ func (p *Plan) handle(e Event) {
 	}
 }
 
+// count keeps servers.
+func (p *Plan) count() {
+	p.servers = 0
+	for _, x := range p.peers {
+		if x.serves() {
+			p.servers++
+		}
+	}
+}
+
 // serve looks after the clocks and hands out work.
 func (p *Plan) serve() {
 	if !p.stalled {
@@ -151,11 +167,12 @@ func (p *Plan) serve() {
 
 func (p *Plan) do(e Effect) { p.effects = append(p.effects, e) }
 
-func (p *Plan) drop(why Drop) { p.dropped[why]++ }
+func (p *Plan) drop(why Drop) { p.stats.Dropped[why]++ }
 
 // aim moves the target up to n blocks.
 func (p *Plan) aim(n uint64) {
 	p.aimed = true
+	defer func() { p.grows.see(p.now, p.target) }()
 	if n <= p.target {
 		return
 	}
@@ -214,12 +231,7 @@ func (p *Plan) fail() bool {
 		return false
 	}
 	u := p.unserved
-	err := &UnservedError{Block: u.block, Waited: p.now - u.since}
-	for _, x := range p.peers {
-		if x.serves() {
-			err.Peers++
-		}
-	}
+	err := &UnservedError{Block: u.block, Waited: p.now - u.since, Peers: p.servers}
 	p.end(err)
 	p.do(Fail{Err: err})
 	return true
@@ -285,8 +297,24 @@ func (p *Plan) broadcast() {
 		return
 	}
 	p.do(Broadcast{})
+	p.asked = p.now
 	p.ask = p.now + p.dice.spread(p.askAfter)
 	p.askAfter = min(2*p.askAfter, askMax)
+}
+
+// refresh asks again when a peer idles whose offer is older than the target, so
+// that it may have more by now.
+func (p *Plan) refresh() {
+	if p.free.empty() {
+		return
+	}
+	for _, x := range p.peers {
+		waits := x.idle == ReasonNothing || x.idle == ReasonAsked
+		if waits && x.head < p.target && x.asOf < p.target {
+			p.ask = min(p.ask, max(p.now, p.asked+askIdle))
+			return
+		}
+	}
 }
 
 // find is the peer, here or gone; nil if it never offered.

@@ -73,7 +73,7 @@ func (c *chaos) drawPeer(t *rapid.T, id codec.PeerID, blocks uint64) {
 	}
 	if rapid.Bool().Draw(t, "mutes") {
 		at := time.Duration(rapid.Int64Range(0, int64(faultsEnd/4)).Draw(t, "mute"))
-		x.mute = func(now time.Duration) bool { return now > at && now < faultsEnd }
+		x.stalls = []span{{at, faultsEnd}}
 	}
 	c.at(faultsEnd, func() {
 		x.lose, x.double, x.lie, x.short, x.junk, x.jitter, x.forge = 0, 0, 0, 0, 0, 0, false

@@ -67,15 +67,14 @@ func (s *blockSet) first(start uint64, held []codec.BlockRange) (codec.BlockRang
 	return codec.BlockRange{}, false
 }
 
-// last is the end of the highest run of blocks that are also in held: at most
-// limit of them.
-func (s *blockSet) last(held []codec.BlockRange, limit uint64) (codec.BlockRange, bool) {
+// last is the highest block below end that is also in held.
+func (s *blockSet) last(held []codec.BlockRange, end uint64) (uint64, bool) {
 	i, j := len(s.ranges)-1, len(held)-1
 	for i >= 0 && j >= 0 {
 		from := max(s.ranges[i].From, held[j].From)
-		to := min(s.ranges[i].To, held[j].To)
+		to := min(s.ranges[i].To, held[j].To, end)
 		if from < to {
-			return codec.BlockRange{From: max(from, to-min(to, limit)), To: to}, true
+			return to - 1, true
 		}
 		if s.ranges[i].From > held[j].From {
 			i--
@@ -83,7 +82,7 @@ func (s *blockSet) last(held []codec.BlockRange, limit uint64) (codec.BlockRange
 			j--
 		}
 	}
-	return codec.BlockRange{}, false
+	return 0, false
 }
 
 // holds reports whether ranges, ascending and apart, have block n.

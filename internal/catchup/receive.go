@@ -35,7 +35,7 @@ func (p *Plan) offered(e PeerOffered) {
 }
 
 func (p *Plan) heldBy(x *peer, held []codec.BlockRange, head uint64) {
-	x.held, x.head = sealed(held, head), head
+	x.held, x.head, x.asOf = sealed(held, head), head, p.target
 	p.fit(x)
 	p.survey()
 }
@@ -90,7 +90,8 @@ func (p *Plan) unasked(x *peer, e BlockArrived) {
 }
 
 func (p *Plan) double(x *peer, size int) {
-	p.doubled += uint64(size)
+	p.stats.Again++
+	p.stats.Doubled += uint64(size)
 	x.doubled += uint64(size)
 }
 
@@ -101,6 +102,9 @@ func (p *Plan) heard(x *peer, size int) {
 		x.trips.add(p.now-l.opened, size)
 	}
 	l.heard = p.now
+	if x.strikes > 0 && l.got > 1 && p.now-l.opened >= restMin<<min(x.strikes, 7) {
+		x.strikes = 0 // it has served for as long as it had to rest
+	}
 	x.rate.add(p.now, size)
 	x.measure()
 	if p.sized {
@@ -144,6 +148,7 @@ func (p *Plan) fill(x *peer, e BlockArrived, leased bool) {
 		return
 	}
 	if err := p.check(e); err != nil {
+		p.drop(DropBad)
 		p.distrust(x, err)
 		return
 	}
@@ -154,7 +159,12 @@ func (p *Plan) fill(x *peer, e BlockArrived, leased bool) {
 	} else {
 		p.free.remove(e.Number, e.Number+1)
 	}
-	p.arrived++
+	p.stats.Arrived++
+	if x.id == p.leader {
+		p.stats.LeaderBytes += uint64(size)
+	} else {
+		p.stats.OtherBytes += uint64(size)
+	}
 	x.blocks++
 	x.bytes += uint64(size)
 	p.rate.add(p.now, len(e.Data))
@@ -175,7 +185,8 @@ func (p *Plan) check(e BlockArrived) error {
 }
 
 func (p *Plan) distrust(x *peer, err error) {
-	p.drop(DropBad)
+	p.stats.FailedProofs++
+	x.failed++
 	x.out = err
 	if !x.lease.cancelled {
 		p.cancel(x)
@@ -185,21 +196,22 @@ func (p *Plan) distrust(x *peer, err error) {
 }
 
 // unneeded tells the leases that owe block n, which has just come from another,
-// that it is not missing any more. The loser of a race is cancelled.
+// that it is not missing any more. Who lost the race in silence is given up: what
+// it still owes is everybody's again. Who has nothing else to bring is cancelled.
 func (p *Plan) unneeded(n uint64) {
 	for _, x := range p.peers {
 		l := x.lease
 		if l == nil || l.cancelled || !l.owes(n) {
 			continue
 		}
+		silent := p.silent(x) && !x.forgiven()
 		l.needed--
-		if l.needed > 0 {
-			continue
+		switch {
+		case silent:
+			p.giveUp(x)
+		case l.needed == 0:
+			p.cancel(x)
 		}
-		if p.now-l.heard >= x.hedgeAfter() {
-			p.strike(x)
-		}
-		p.cancel(x)
 	}
 }
 
@@ -243,6 +255,9 @@ func (p *Plan) judge(x *peer, l *lease, end codec.End, short bool) {
 		x.retry = x.rest
 	case l.got > 0:
 		x.strikes = 0
+		if x.rate.guess() {
+			x.drained++
+		}
 	}
 }
 
@@ -264,6 +279,8 @@ func (p *Plan) streamReset(e StreamReset) {
 func (p *Plan) strike(x *peer) {
 	rest := min(restMin<<min(x.strikes, 7), restMax)
 	x.strikes++
+	x.rests++
+	p.stats.Rests++
 	x.retry = p.now + p.dice.spread(restMin)
 	x.rest = max(p.now+p.dice.spread(rest), x.retry)
 }
@@ -286,7 +303,6 @@ func (p *Plan) cancel(x *peer) {
 	gone, _ := x.lease.tail(0)
 	x.lease.needed = 0
 	x.lease.cancelled = true
-	x.rate.stop(p.now)
 	p.giveBack(gone)
 	p.do(Cancel{Peer: x.id, Lease: x.lease.number})
 }

@@ -29,9 +29,13 @@ type world struct {
 	ids    []codec.PeerID
 	disk   float64 // bytes/s; 0: at once
 	diskAt time.Duration
+	asleep time.Duration // the plan is told nothing before
+	ours   []span        // in which nobody could be faster, because of us
 
 	steps    int
+	told     uint64 // BlockArrived
 	wakes    int
+	ticks    int    // one after the other, with nothing between them
 	released uint64 // next block expected
 	finished bool
 	failed   error
@@ -40,6 +44,10 @@ type world struct {
 	out      map[codec.PeerID]error
 	onAsk    func()
 	tree     forest
+
+	idleAt time.Duration // since when nothing is to be applied; < 0: something is
+	gaps   []time.Duration
+	first  time.Duration
 
 	leafLeases int // for leaves alone
 	groupsSent int // proof groups
@@ -84,14 +92,21 @@ type simPeer struct {
 	leader bool
 
 	// faults
-	mute   func(now time.Duration) bool // sends nothing while true
-	lose   float64                      // of blocks and Ends
-	double float64                      // of blocks
-	forge  bool                         // leaves that do not prove
-	lie    float64                      // a block outside the list in place of the asked one
-	junk   float64                      // a block that fails its check
-	short  float64                      // End after each block
-	jitter time.Duration                // more delay, any order
+	stalls []span        // in which its line carries nothing
+	deaf   []span        // in which it reads nothing
+	deep   bool          // its stream takes whatever it is given
+	lose   float64       // of blocks and Ends
+	double float64       // of blocks
+	forge  bool          // leaves that do not prove
+	lie    float64       // a block outside the list in place of the asked one
+	junk   float64       // a block that fails its check
+	short  float64       // End after each block
+	jitter time.Duration // more delay, any order
+
+	joins  time.Duration      // its first offer is on its way then
+	has    []codec.BlockRange // nil: held
+	gone   bool               // not connected
+	pruned float64            // this part of its blocks, the oldest, is gone
 
 	lease  *simLease
 	life   int // of the stream
@@ -100,6 +115,41 @@ type simPeer struct {
 	opened map[uint64]bool
 	sentAt time.Duration // when the line is free
 	open   uint64        // the plan's open lease, 0: none
+}
+
+// span is a time, to not included.
+type span struct{ from, to time.Duration }
+
+const never = 1000 * time.Hour
+
+// transmit puts bytes on the line behind what is there.
+func (x *simPeer) transmit(now time.Duration, size int) {
+	t, left := max(x.sentAt, now), take(float64(size), x.rate)
+	for _, s := range x.stalls {
+		switch {
+		case t >= s.to:
+		case t+left <= s.from:
+			x.sentAt = t + left
+			return
+		default:
+			left -= max(0, s.from-t)
+			t = s.to
+		}
+	}
+	x.sentAt = t + left
+}
+
+// unsent is how long the bytes take that the provider keeps in its stream.
+func (x *simPeer) unsent() time.Duration {
+	if x.deep {
+		return never
+	}
+	return max(unsentTime, take(unsentMin, x.rate))
+}
+
+// covers reports whether t lies in one of spans.
+func covers(spans []span, t time.Duration) bool {
+	return slices.ContainsFunc(spans, func(s span) bool { return s.from <= t && t < s.to })
 }
 
 type simLease struct {
@@ -116,7 +166,7 @@ type simLease struct {
 func newWorld(t tester, cfg Config, seed uint64) *world {
 	w := &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), peers: map[codec.PeerID]*simPeer{},
-		tree: forest{}, size: func(uint64) int { return 256 << 10 }, out: map[codec.PeerID]error{},
+		tree: forest{}, size: func(uint64) int { return 256 << 10 }, out: map[codec.PeerID]error{}, idleAt: -1,
 	}
 	cfg.Session, cfg.Seed = session, seed
 	if cfg.Check == nil {
@@ -127,14 +177,28 @@ func newWorld(t tester, cfg Config, seed uint64) *world {
 	return w
 }
 
+// marks is what blocks are cut from: eight bytes for each number modulo
+// marksMod, so that a block costs no memory of its own.
+var marks = func() []byte {
+	b := make([]byte, 0, 8*marksMod+codec.MaxBlock)
+	for n := range cap(b) / 8 {
+		b = binary.BigEndian.AppendUint64(b, uint64(n%marksMod))
+	}
+	return b[:cap(b)]
+}()
+
+const marksMod = 4096
+
+// data is block n. It is not to be written to.
 func (w *world) data(n uint64) []byte {
-	return binary.BigEndian.AppendUint64(make([]byte, 0, max(w.size(n), 8)), n)[:max(w.size(n), 8)]
+	from := n % marksMod * 8
+	return marks[from : from+uint64(max(w.size(n), 8))]
 }
 
 var errJunk = errors.New("junk")
 
 func (w *world) check(n uint64, data []byte) error {
-	if binary.BigEndian.Uint64(data) != n {
+	if binary.BigEndian.Uint64(data) != n%marksMod {
 		return errJunk
 	}
 	return nil
@@ -170,9 +234,21 @@ func (w *world) offerAll() {
 }
 
 func (w *world) step(e Event) {
+	if w.now < w.asleep {
+		w.at(w.asleep-w.now, func() { w.step(e) })
+		return
+	}
 	w.steps++
+	if _, ok := e.(BlockArrived); ok {
+		w.told++
+	}
 	if w.steps > 2_000_000 {
 		w.t.Fatalf("at %v: no end", w.now)
+	}
+	if _, ok := e.(Ticked); !ok {
+		w.ticks = 0
+	} else if w.ticks > 200 {
+		w.t.Fatalf("at %v: the plan polls", w.now)
 	}
 	if _, ok := e.(PeerLost); ok {
 		w.hangUp(w.peers[e.(PeerLost).Peer])
@@ -180,6 +256,7 @@ func (w *world) step(e Event) {
 	for _, f := range w.plan.Step(w.now, e) {
 		w.do(f)
 	}
+	w.gauge()
 	if err := w.plan.Stuck(w.now); err != nil {
 		w.t.Fatalf("at %v, after %T: %v", w.now, e, err)
 	}
@@ -258,7 +335,13 @@ func (w *world) do(f Effect) {
 			w.t.Fatalf("at %v: Wake at %v", w.now, f.At)
 		}
 		w.wakes++
-		w.at(f.At-w.now, func() { w.step(Ticked{}) })
+		wake := w.wakes
+		w.at(f.At-w.now, func() {
+			if w.wakes == wake { // no later one has replaced it
+				w.ticks++
+				w.step(Ticked{})
+			}
+		})
 	case Distrust:
 		w.out[f.Peer] = f.Err
 	case Finish:
@@ -269,6 +352,9 @@ func (w *world) do(f Effect) {
 }
 
 func (w *world) sequence(x *simPeer, lease, seq uint64) {
+	if x.open == 0 && lease == x.last && w.asleep > 0 {
+		return // the fetcher has seen an End that waits for the plan
+	}
 	if x.open != lease || seq != x.seq+1 {
 		w.t.Fatalf("at %v: lease %d seq %d, while %d seq %d is open", w.now, lease, seq, x.open, x.seq)
 	}
@@ -284,7 +370,13 @@ func list(ranges []codec.WantRange) (out []codec.BlockRange) {
 
 func (w *world) toPeer(x *simPeer, do func()) {
 	life := x.life
-	w.at(x.trip, func() {
+	at := w.now + x.trip
+	for _, s := range x.deaf {
+		if s.from <= at && at < s.to {
+			at = s.to
+		}
+	}
+	w.at(at-w.now, func() {
 		if x.life == life {
 			do()
 		}
@@ -294,6 +386,9 @@ func (w *world) toPeer(x *simPeer, do func()) {
 // cancel is the fetcher: it resets the stream when no End comes.
 func (w *world) cancel(f Cancel) {
 	x := w.peers[f.Peer]
+	if x.open == 0 && f.Lease == x.last && w.asleep > 0 {
+		return // its End waits for the plan
+	}
 	if x.open != f.Lease {
 		w.t.Fatalf("at %v: %+v, while %d is open", w.now, f, x.open)
 	}
@@ -314,6 +409,9 @@ func (w *world) cancel(f Cancel) {
 func (w *world) release(f Release) {
 	if f.First != w.released || len(f.Blocks) == 0 {
 		w.t.Fatalf("at %v: released block %d, want %d", w.now, f.First, w.released)
+	}
+	if w.first == 0 {
+		w.first = w.now
 	}
 	var size int64
 	for i, data := range f.Blocks {
@@ -350,11 +448,15 @@ func (w *world) send(x *simPeer, l *simLease) {
 	if x.lease != l || l.ended {
 		return
 	}
-	if x.mute != nil && x.mute(w.now) {
-		w.again(x, l, 100*time.Millisecond)
+	n, proved, ok := l.next()
+	keep := x.unsent()
+	if !ok && !x.deep {
+		keep = 0 // an Extend may still come, until the last byte has left
+	}
+	if wait := x.sentAt - w.now - keep; wait > 0 {
+		w.again(x, l, wait)
 		return
 	}
-	n, proved, ok := l.next()
 	switch {
 	case !ok && l.sent >= l.upTo:
 		w.sendEnd(x, l, codec.EndTrimmed)
@@ -367,7 +469,7 @@ func (w *world) send(x *simPeer, l *simLease) {
 		l.sent++
 		w.again(x, l, 0)
 		return
-	case !holds(x.held, n), w.rng.Float64() < x.short, l.tree > x.head:
+	case !holds(x.held, n), len(x.has) > 0 && !holds(x.has, n), w.rng.Float64() < x.short, l.tree > x.head:
 		w.sendEnd(x, l, codec.EndUnavailable)
 		return
 	}
@@ -377,9 +479,9 @@ func (w *world) send(x *simPeer, l *simLease) {
 	l.sent++
 	l.lastBlock = n
 	data := w.data(n)
-	x.sentAt = max(x.sentAt, w.now) + take(float64(len(data)), x.rate)
+	x.transmit(w.now, len(data))
 	w.arrive(x, l.number, n, data)
-	w.again(x, l, x.sentAt-w.now)
+	w.again(x, l, 0)
 }
 
 func (w *world) again(x *simPeer, l *simLease, d time.Duration) {
@@ -396,11 +498,11 @@ func (w *world) arrive(x *simPeer, lease, n uint64, data []byte) {
 		n += 1 + w.rng.Uint64N(100)
 	}
 	if w.rng.Float64() < x.junk {
-		binary.BigEndian.PutUint64(data, n+1)
+		data = marks[(n+1)%marksMod*8:][:len(data)]
 	}
-	leaf := w.leaf(n)
-	if binary.BigEndian.Uint64(data) != n {
-		leaf = codec.Hash{1}
+	leaf := codec.Hash{1}
+	if w.check(n, data) == nil {
+		leaf = w.leaf(n)
 	}
 	times := 1
 	if w.rng.Float64() < x.lose {
@@ -440,7 +542,7 @@ func (w *world) prove(x *simPeer, l *simLease, n uint64) {
 	if x.forge {
 		m.Leaves[0] = codec.Hash{1}
 	}
-	x.sentAt = max(x.sentAt, w.now) + take(float64(48*(to-from)), x.rate)
+	x.transmit(w.now, 48*int(to-from))
 	w.fromPeer(x, func() { w.step(LeavesArrived{x.id, m}) })
 }
 

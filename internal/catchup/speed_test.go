@@ -99,7 +99,7 @@ func TestSpeedOneStallsMidWay(t *testing.T) {
 	for _, id := range []codec.PeerID{"A", "B", "C"} {
 		w.peer(id, 8*mb, 10*time.Millisecond, 0, blocks)
 	}
-	w.peers["B"].mute = func(now time.Duration) bool { return now > 3*time.Second }
+	w.peers["B"].stalls = []span{{3 * time.Second, never}}
 	s := w.mustFinish(time.Minute)
 	if r := throughput(s); r < 0.95*(3*24+8*16)/11*mb {
 		t.Errorf("%.1f MB/s, want what the other two can give", r/mb)
@@ -175,7 +175,7 @@ func TestSpeedFloorIsHedged(t *testing.T) {
 		w.peer(id, 8*mb, 5*time.Millisecond, 0, 400)
 	}
 	var floor uint64
-	w.peers["A"].mute = func(now time.Duration) bool { return now > 2*time.Second && now < 4*time.Second }
+	w.peers["A"].stalls = []span{{2 * time.Second, 4 * time.Second}}
 	w.at(2*time.Second, func() { floor = w.released })
 	w.at(3*time.Second, func() {
 		if w.released < floor+10 {

@@ -43,22 +43,20 @@ const (
 
 // Status is one picture of a session.
 type Status struct {
+	Stats
 	Session  uint64
 	From     uint64        // first block that was missing
 	Done     uint64        // blocks stored in this session
 	Needed   uint64        // Done reaches it; grows with the target
-	Arrived  uint64        // blocks that arrived, doubled ones not counted
 	Bytes    uint64        // of the blocks that are done
-	Doubled  uint64        // bytes that arrived twice
 	PerSec   float64       // bytes/s lately; over the whole session when it ended
+	Grows    float64       // bytes/s that the target moves by; 0: not known, or not at all
 	Left     time.Duration // -1: not known
 	Elapsed  time.Duration
 	Held     int64  // bytes received or released and not stored
 	Leased   int64  // bytes asked for, by mean block size
 	MaxHeld  int64  // the most that Held was
 	Waiting  Reason // what bounds the session now
-	Dropped  map[Drop]uint64
-	Hedges   uint64
 	Finished bool
 	Err      error // of a session that failed
 	Peers    []PeerStatus
@@ -68,11 +66,14 @@ type Status struct {
 type PeerStatus struct {
 	Peer    codec.PeerID
 	Leader  bool
-	Blocks  uint64  // that were first to arrive
-	Bytes   uint64  // of those
-	Doubled uint64  // bytes of others
-	Rate    float64 // bytes/s, measured while busy; 0: unknown
-	State   string  // busy, idle, resting, gone, out
-	Idle    Reason  // why it has nothing to do
-	Err     error   // why it is out
+	Blocks  uint64        // that were first to arrive
+	Bytes   uint64        // of those
+	Doubled uint64        // bytes of others
+	Rate    float64       // bytes/s, measured while busy; 0: unknown
+	RTT     time.Duration // the lowest round trip lately; 0: unknown
+	Rests   uint64        // times that it failed and had to rest
+	Failed  uint64        // proofs that failed
+	State   string        // busy, idle, resting, gone, out
+	Idle    Reason        // why it has nothing to do
+	Err     error         // why it is out
 }

@@ -34,7 +34,7 @@ var bites = []struct {
 	{"disk: the vote is lost", Faults{Disk: disk.Hooks{ForgetVote: true}}, 100},
 	{"disk: hard states are lost", Faults{Disk: disk.Hooks{DropHard: true}}, 10},
 	{"disk: entries are lost", Faults{Disk: disk.Hooks{DropEntries: true}}, 10},
-	{"disk: seal is torn", Faults{Disk: disk.Hooks{Torn: disk.OnSeal}}, 200},
+	{"disk: seal is torn", Faults{Disk: disk.Hooks{Torn: disk.OnSeal}}, 600},
 	{"disk: seal keeps the tail", Faults{Disk: disk.Hooks{SealKeepsTail: true}}, 100},
 	{"disk: adopt without raft-applied", Faults{Disk: disk.Hooks{AdoptWithoutApplied: true}}, 100},
 	{"disk: adopt without hard state", Faults{Disk: disk.Hooks{AdoptWithoutHard: true}}, 100},
