@@ -98,33 +98,55 @@ type ReplayStatus struct {
 
 // SyncStatus is one sync session: a catch-up from peers.
 type SyncStatus struct {
-	Session  uint64        `json:"session"`
-	From     uint64        `json:"from_block"` // the first block that was missing
-	Done     uint64        `json:"blocks_done"`
-	Needed   uint64        `json:"blocks_needed"` // Done reaches it; grows when the target moves
-	Entries  uint64        `json:"entries"`       // in the blocks that are done
-	Bytes    uint64        `json:"bytes"`         // of the blocks that are done
-	Doubled  uint64        `json:"bytes_doubled"` // arrived twice
-	PerSec   float64       `json:"bytes_per_s"`   // now, or over the whole session when it ended
-	Left     time.Duration `json:"left_ns"`       // -1: not known
-	Elapsed  time.Duration `json:"elapsed_ns"`
-	Finished bool          `json:"finished"`
-	Error    string        `json:"error,omitempty"`
-	Waiting  string        `json:"waiting,omitempty"` // what bounds it now
-	Root     codec.Hash    `json:"root"`              // over RootOf blocks: what all that is fetched is proved against
-	RootOf   uint64        `json:"root_of_blocks"`    // 0: not agreed yet, or a repair
-	ProvedBy int           `json:"proved_by"`         // so many of Voters state that root; 0: it was pinned by hand
-	Voters   int           `json:"voters"`            // whose majority decides; 0: not known yet
-	Peers    []SyncPeer    `json:"peers"`
+	Session     uint64        `json:"session"`
+	From        uint64        `json:"from_block"` // the first block that was missing
+	Done        uint64        `json:"blocks_done"`
+	Needed      uint64        `json:"blocks_needed"` // Done reaches it; grows when the target moves
+	Entries     uint64        `json:"entries"`       // in the blocks that are done
+	Bytes       uint64        `json:"bytes"`         // of the blocks that are done
+	Doubled     uint64        `json:"bytes_doubled"` // arrived twice
+	PerSec      float64       `json:"bytes_per_s"`   // now, or over the whole session when it ended
+	Left        time.Duration `json:"left_ns"`       // -1: not known
+	Elapsed     time.Duration `json:"elapsed_ns"`
+	Finished    bool          `json:"finished"`
+	Error       string        `json:"error,omitempty"`
+	Waiting     string        `json:"waiting,omitempty"` // what bounds it now
+	Root        codec.Hash    `json:"root"`              // over RootOf blocks: what all that is fetched is proved against
+	RootOf      uint64        `json:"root_of_blocks"`    // 0: not agreed yet, or a repair
+	ProvedBy    int           `json:"proved_by"`         // so many of Voters state that root; 0: it was pinned by hand
+	Voters      int           `json:"voters"`            // whose majority decides; 0: not known yet
+	GroupPerSec float64       `json:"group_bytes_per_s"` // that the target moved by lately; 0: not known, or it stands
+	Counts      SyncCounts    `json:"counts"`
+	Peers       []SyncPeer    `json:"peers"`
+}
+
+// SyncCounts counts what happened in a sync session.
+type SyncCounts struct {
+	Blocks       map[string]uint64        `json:"blocks"`       // that arrived, by what became of them: new, doubled, or why they were dropped
+	LeaderBytes  uint64                   `json:"leader_bytes"` // of new blocks, from the leader
+	OtherBytes   uint64                   `json:"other_bytes"`  // from everybody else
+	Hedges       uint64                   `json:"hedges"`       // times that what a silent peer owed was asked of another
+	HedgedBlocks uint64                   `json:"hedged_blocks"`
+	Steals       uint64                   `json:"steals"`        // tails of leases that another peer took over
+	GivenUp      uint64                   `json:"given_up"`      // leases of peers that were silent for too long
+	Rests        uint64                   `json:"rests"`         // times that a peer failed, and had to rest
+	FailedProofs uint64                   `json:"failed_proofs"` // each names its peer, which is out
+	StrayFrames  uint64                   `json:"stray_frames"`  // that belonged to no open lease
+	Idle         map[string]time.Duration `json:"idle_ns"`       // of peers without work, by why, summed over them
+	Waited       map[string]time.Duration `json:"waited_ns"`     // of the session, by what bounded it
 }
 
 // SyncPeer is what one peer gave in a sync session.
 type SyncPeer struct {
-	Peer   codec.PeerID `json:"peer"`
-	Leader bool         `json:"leader"`
-	Blocks uint64       `json:"blocks"`
-	Bytes  uint64       `json:"bytes"`
-	PerSec float64      `json:"bytes_per_s"`
-	State  string       `json:"state"`           // idle, busy, resting, gone, out
-	Error  string       `json:"error,omitempty"` // why it is out
+	Peer         codec.PeerID  `json:"peer"`
+	Leader       bool          `json:"leader"`
+	Blocks       uint64        `json:"blocks"`
+	Bytes        uint64        `json:"bytes"`
+	PerSec       float64       `json:"bytes_per_s"`
+	State        string        `json:"state"`         // idle, busy, resting, gone, out
+	Doubled      uint64        `json:"bytes_doubled"` // of blocks that were here already; Blocks and Bytes are without them
+	RTT          time.Duration `json:"rtt_ns"`        // the lowest lately; 0: not known
+	Rests        uint64        `json:"rests"`         // times that it failed, and had to rest
+	FailedProofs uint64        `json:"failed_proofs"`
+	Error        string        `json:"error,omitempty"` // why it is out
 }

@@ -189,8 +189,12 @@ func syncStatus(v actors.View) *SyncStatus {
 	s := &SyncStatus{
 		Session: v.Sync.Session, From: p.From, Done: p.Done, Needed: p.Needed, Entries: v.Sync.Entries,
 		Bytes: p.Bytes, Doubled: p.Doubled, PerSec: p.PerSec, Left: p.Left, Elapsed: p.Elapsed,
+		GroupPerSec: p.Grows, Counts: syncCounts(v.Sync),
 		Finished: v.Sync.Finished, Waiting: string(p.Waiting), Peers: []SyncPeer{},
 		Root: v.Sync.Root.Root, RootOf: v.Sync.Root.Blocks, ProvedBy: v.Sync.ProvedBy, Voters: v.Sync.Voters,
+	}
+	if !s.Finished && s.GroupPerSec > s.PerSec && s.PerSec > 0 {
+		s.Waiting = fmt.Sprintf("the group writes %.1f MB/s, faster than the %.1f MB/s that come in here", s.GroupPerSec/1e6, s.PerSec/1e6)
 	}
 	if !s.Finished && s.RootOf == 0 && len(v.Sync.Silent) > 0 {
 		s.Waiting = "a majority of the voters has to state the log's root; not heard: " + shortPeers(v.Sync.Silent)
@@ -212,8 +216,32 @@ func shortPeers(peers []codec.PeerID) string {
 	return strings.Join(names, ", ")
 }
 
+func syncCounts(v *actors.SyncView) SyncCounts {
+	p := v.Plan.Stats
+	c := SyncCounts{
+		Blocks:      map[string]uint64{"new": p.Arrived, "doubled": p.Again},
+		LeaderBytes: p.LeaderBytes, OtherBytes: p.OtherBytes,
+		Hedges: p.Hedges, HedgedBlocks: p.HedgedBlocks, Steals: p.Steals, GivenUp: p.GivenUp,
+		Rests: p.Rests, FailedProofs: p.FailedProofs, StrayFrames: v.Stray,
+		Idle: map[string]time.Duration{}, Waited: map[string]time.Duration{},
+	}
+	for why, n := range p.Dropped {
+		c.Blocks[string(why)] = n
+	}
+	for why, d := range p.Idle {
+		c.Idle[string(why)] = d
+	}
+	for why, d := range p.Waited {
+		c.Waited[string(why)] = d
+	}
+	return c
+}
+
 func syncPeer(p catchup.PeerStatus) SyncPeer {
-	s := SyncPeer{Peer: p.Peer, Leader: p.Leader, Blocks: p.Blocks, Bytes: p.Bytes, PerSec: p.Rate, State: p.State}
+	s := SyncPeer{
+		Peer: p.Peer, Leader: p.Leader, Blocks: p.Blocks, Bytes: p.Bytes, PerSec: p.Rate, State: p.State,
+		Doubled: p.Doubled, RTT: p.RTT, Rests: p.Rests, FailedProofs: p.Failed,
+	}
 	if p.Err != nil {
 		s.Error = p.Err.Error()
 	}

@@ -235,8 +235,9 @@ func (c *coordinator) fetcher(ctx actor.Context, peer codec.PeerID) *actor.PID {
 	if pid := c.fetchers[peer]; pid != nil {
 		return pid
 	}
+	stray := &c.s.stray
 	props := actor.PropsFromProducer(func() actor.Actor {
-		return witness{newFetcher(peer, c.network, c.clock, ctx.Self(), c.plain, c.log)}
+		return witness{newFetcher(peer, c.network, c.clock, ctx.Self(), c.plain, c.log, stray)}
 	})
 	pid := ctx.SpawnPrefix(props, "fetcher-"+peer.Short()+"-")
 	ctx.Watch(pid)

@@ -360,6 +360,12 @@ func TestSyncDamagedBlocks(t *testing.T) {
 			require.Equal(t, p.Peer == peers[2].id, p.State == "out", "%s is %s", p.Peer, p.State)
 		}
 		require.Contains(t, x.logs.String(), "out for this catch-up")
+		for _, p := range x.coord.view.Load().status.Peers {
+			if p.Peer == peers[2].id {
+				require.Equal(t, uint64(1), p.Failed)
+				require.ErrorContains(t, p.Err, "does not prove")
+			}
+		}
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -94,6 +95,7 @@ type fetcher struct {
 	coordinator *actor.PID
 	plain       bool // no compression
 	log         *slog.Logger
+	stray       *atomic.Uint64 // frames that belong to no open lease
 
 	// owned by the actor
 	behavior actor.Behavior
@@ -110,8 +112,10 @@ type fetcher struct {
 	ctx      context.Context
 }
 
-func newFetcher(peer codec.PeerID, n Network, clock Clock, coordinator *actor.PID, plain bool, log *slog.Logger) *fetcher {
-	f := &fetcher{peer: peer, network: n, clock: clock, coordinator: coordinator, plain: plain, log: log, behavior: actor.NewBehavior()}
+func newFetcher(peer codec.PeerID, n Network, clock Clock, coordinator *actor.PID, plain bool, log *slog.Logger, stray *atomic.Uint64) *fetcher {
+	f := &fetcher{
+		peer: peer, network: n, clock: clock, coordinator: coordinator, plain: plain, log: log, stray: stray, behavior: actor.NewBehavior(),
+	}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	f.behavior.Become(f.idle)
 	return f
@@ -147,7 +151,7 @@ func (f *fetcher) idle(ctx actor.Context) {
 	case fetch:
 		f.begin(ctx, m.Fetch)
 	case streamFrame:
-		m.frame.done() // late: its lease has ended
+		f.drop(m.frame) // late: its lease has ended
 	case extend:
 		// Its lease has ended; the coordinator learns that from the End.
 	}
@@ -239,7 +243,7 @@ func (f *fetcher) end(ctx actor.Context) {
 // to the lease is dropped.
 func (f *fetcher) frame(ctx actor.Context, m streamFrame) {
 	if m.gen != f.gen {
-		m.frame.done()
+		f.drop(m.frame)
 		return
 	}
 	switch m.frame.kind {
@@ -253,10 +257,12 @@ func (f *fetcher) frame(ctx actor.Context, m streamFrame) {
 			f.reset(ctx, err)
 			return
 		}
-		if e.Lease == f.lease {
-			ctx.Send(f.coordinator, leaseEnded{peer: f.peer, end: e})
-			f.end(ctx)
+		if e.Lease != f.lease {
+			f.stray.Add(1)
+			return
 		}
+		ctx.Send(f.coordinator, leaseEnded{peer: f.peer, end: e})
+		f.end(ctx)
 	case codec.TypeLeaves:
 		f.leaves(ctx, m.frame)
 	default:
@@ -268,7 +274,7 @@ func (f *fetcher) frame(ctx actor.Context, m streamFrame) {
 func (f *fetcher) block(ctx actor.Context, fr frame) {
 	b, err := codec.DecodeBlocks(fr.body)
 	if err == nil && b.Lease != f.lease {
-		fr.done()
+		f.drop(fr)
 		return
 	}
 	if err == nil && b.Zstd {
@@ -298,6 +304,12 @@ func (f *fetcher) count(b codec.Blocks) {
 	}
 }
 
+// drop counts and forgets a frame that belongs to no open lease.
+func (f *fetcher) drop(fr frame) {
+	f.stray.Add(1)
+	fr.done()
+}
+
 func (f *fetcher) leaves(ctx actor.Context, fr frame) {
 	var m codec.Leaves
 	err := codec.Decode(fr.body, &m)
@@ -306,7 +318,7 @@ func (f *fetcher) leaves(ctx actor.Context, fr frame) {
 		fr.done()
 		f.reset(ctx, err)
 	case m.Lease != f.lease:
-		fr.done()
+		f.drop(fr)
 	default:
 		ctx.Send(f.coordinator, leavesArrived{peer: f.peer, leaves: m, done: fr.done})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +25,7 @@ type fetching struct {
 	pid     *actor.PID
 	f       *fetcher
 	net     *fakeNetwork
+	stray   atomic.Uint64
 
 	mu      sync.Mutex
 	streams []*memStream // the peer's ends
@@ -40,7 +42,7 @@ func newFetching(t *testing.T) *fetching {
 		return ours, nil
 	}
 	x.coordID = spawn(x.system, x.coord)
-	x.f = newFetcher("peer", x.net, SystemClock{}, x.coordID, false, discard())
+	x.f = newFetcher("peer", x.net, SystemClock{}, x.coordID, false, discard(), &x.stray)
 	x.pid = spawn(x.system, witness{x.f})
 	t.Cleanup(func() {
 		stopActor(t, x.system, x.pid)
@@ -157,6 +159,7 @@ func TestFetchesWait(t *testing.T) {
 		require.Equal(t, []uint64{1, 3}, []uint64{ends[0].end.Lease, ends[1].end.Lease})
 		x.answer(s, blockOf(3, 2), endOf(3))
 		require.Empty(t, x.coord.take(), "late frames are dropped")
+		require.Equal(t, uint64(4), x.stray.Load(), "and counted")
 	})
 }
 

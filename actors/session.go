@@ -2,6 +2,7 @@ package actors
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -20,9 +21,10 @@ type syncSession struct {
 	stopTick func()
 	from     uint64
 	offers   map[codec.PeerID]codec.AvailabilityReply
-	stored   uint64 // entries
-	began    bool   // there is something to fetch, or it is known that there is not
-	finished bool   // the plan has finished
+	stored   uint64        // entries
+	stray    atomic.Uint64 // frames that the fetchers dropped
+	began    bool          // there is something to fetch, or it is known that there is not
+	finished bool          // the plan has finished
 
 	agree  *catchup.Agreement // nil: whose word counts is not known yet; of a repair always
 	asking map[codec.PeerID]bool

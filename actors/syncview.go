@@ -9,6 +9,7 @@ import (
 type syncView struct {
 	session  uint64
 	entries  uint64
+	stray    uint64
 	status   catchup.Status
 	finished bool
 	err      error
@@ -37,7 +38,7 @@ func (c *coordinator) publishEnd(err error) {
 }
 
 func (c *coordinator) picture() *syncView {
-	v := &syncView{session: c.s.id, entries: c.s.stored, status: c.s.plan.Status()}
+	v := &syncView{session: c.s.id, entries: c.s.stored, stray: c.s.stray.Load(), status: c.s.plan.Status()}
 	if a := c.s.agree; a != nil {
 		v.root, v.by, _ = a.Agreed()
 		v.voters, v.silent = len(a.Voters()), a.Silent()

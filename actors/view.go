@@ -65,6 +65,7 @@ type ReplayView struct {
 type SyncView struct {
 	Session  uint64
 	Entries  uint64
+	Stray    uint64 // frames that belonged to no open lease
 	Plan     catchup.Status
 	Finished bool
 	Err      error
@@ -105,7 +106,7 @@ func (g *Group) View() View {
 	}
 	if s := g.coord.view.Load(); s != nil {
 		v.Sync = &SyncView{
-			Session: s.session, Entries: s.entries, Plan: s.status, Finished: s.finished, Err: s.err,
+			Session: s.session, Entries: s.entries, Stray: s.stray, Plan: s.status, Finished: s.finished, Err: s.err,
 			Root: s.root, ProvedBy: s.by, Voters: s.voters, Silent: s.silent, Dispute: s.dispute,
 		}
 	}
