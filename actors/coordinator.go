@@ -202,7 +202,7 @@ func (c *coordinator) do(ctx actor.Context, effect catchup.Effect) {
 	case catchup.Cancel:
 		ctx.Send(c.fetcher(ctx, e.Peer), cancel{e.Lease})
 	case catchup.Release:
-		ctx.Send(c.storer, release{session: c.s.id, first: e.First, blocks: e.Blocks, fill: c.s.want.repair, reply: ctx.Self()})
+		ctx.Send(c.storer, release{session: c.s.id, first: e.First, blocks: e.Blocks, leaves: e.Leaves, fill: c.s.want.repair, reply: ctx.Self()})
 	case catchup.Broadcast:
 		c.broadcast()
 	case catchup.Wake:

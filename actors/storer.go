@@ -16,7 +16,8 @@ type (
 		session uint64
 		first   uint64
 		blocks  [][]byte
-		fill    bool // they fill a hole
+		leaves  []codec.Hash // of the blocks
+		fill    bool         // they fill a hole
 		reply   *actor.PID
 	}
 	// stored says that all blocks below through are durable.
@@ -52,7 +53,7 @@ func (s *storer) Receive(ctx actor.Context) {
 	if m.fill {
 		store = s.fill
 	}
-	blocks, err := store(m.first, m.blocks)
+	blocks, err := store(m)
 	if err != nil {
 		s.refused(ctx, m, err)
 		return
@@ -65,18 +66,18 @@ func (s *storer) Receive(ctx actor.Context) {
 	})
 }
 
-func (s *storer) fill(first uint64, blocks [][]byte) ([]ledger.Block, error) {
-	return nil, s.ledger.Fill(first, blocks)
+func (s *storer) fill(m release) ([]ledger.Block, error) {
+	return nil, s.ledger.Fill(m.first, m.blocks)
 }
 
 // store appends what the ledger does not have yet, and returns it. Raft may seal
 // some of the blocks at the same time: theirs are left to the comparison of the
 // roots.
-func (s *storer) store(first uint64, encoded [][]byte) ([]ledger.Block, error) {
-	blocks := make([]ledger.Block, len(encoded))
-	for i, data := range encoded {
+func (s *storer) store(m release) ([]ledger.Block, error) {
+	first, blocks := m.first, make([]ledger.Block, len(m.blocks))
+	for i, data := range m.blocks {
 		var err error
-		if blocks[i], err = ledger.DecodeBlock(data, codec.Leaf(data)); err != nil {
+		if blocks[i], err = ledger.DecodeBlock(data, m.leaves[i]); err != nil {
 			return nil, fmt.Errorf("block %d: %w", first+uint64(i), err)
 		}
 	}

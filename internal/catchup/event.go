@@ -134,10 +134,12 @@ type (
 		Lease uint64
 	}
 
-	// Release hands blocks on, in order, each once. Stored answers it.
+	// Release hands blocks on, in order, each once, with the leaves with which they
+	// came. Stored answers it.
 	Release struct {
 		First  uint64
 		Blocks [][]byte
+		Leaves []codec.Hash
 	}
 
 	// Broadcast asks everybody what they have.

@@ -205,8 +205,7 @@ func (p *Plan) clocks() {
 func (p *Plan) release() {
 	q := &p.queue
 	if q.ready > 0 && q.unstored == 0 {
-		first, blocks := q.release(max(p.cfg.Window/releaseShare, 1))
-		p.do(Release{First: first, Blocks: blocks})
+		p.do(q.release(max(p.cfg.Window/releaseShare, 1)))
 	}
 	p.proofs.forget(q.floor)
 }

@@ -1,8 +1,11 @@
 package catchup
 
+import "github.com/logmesh/logmesh/codec"
+
 // slot is one block on its way.
 type slot struct {
 	data []byte // nil: missing
+	leaf codec.Hash
 	owed uint16 // leases that have it in their list and did not deliver it
 }
 
@@ -38,8 +41,9 @@ func (q *queue) missing(n uint64) bool {
 }
 
 // put fills block n, which was missing.
-func (q *queue) put(n uint64, data []byte) {
-	q.at(n).data = data
+func (q *queue) put(n uint64, data []byte, leaf codec.Hash) {
+	s := q.at(n)
+	s.data, s.leaf = data, leaf
 	q.held += int64(len(data))
 	q.maxHeld = max(q.maxHeld, q.held)
 	for q.floor-q.base < uint64(len(q.slots)) && q.slots[q.floor-q.base].data != nil {
@@ -50,15 +54,16 @@ func (q *queue) put(n uint64, data []byte) {
 
 // release takes blocks off the front, as many as are here and fit limit bytes,
 // at least one.
-func (q *queue) release(limit int64) (first uint64, blocks [][]byte) {
-	first = q.base
+func (q *queue) release(limit int64) Release {
+	r := Release{First: q.base}
 	var size int64
 	for q.base < q.floor {
 		data := q.slots[0].data
-		if len(blocks) > 0 && size+int64(len(data)) > limit {
+		if len(r.Blocks) > 0 && size+int64(len(data)) > limit {
 			break
 		}
-		blocks = append(blocks, data)
+		r.Blocks = append(r.Blocks, data)
+		r.Leaves = append(r.Leaves, q.slots[0].leaf)
 		q.released = append(q.released, len(data))
 		size += int64(len(data))
 		q.slots[0].data = nil
@@ -67,7 +72,7 @@ func (q *queue) release(limit int64) (first uint64, blocks [][]byte) {
 	}
 	q.ready -= size
 	q.unstored += size
-	return first, blocks
+	return r
 }
 
 // store gives back the share of the blocks below through, and returns their size.

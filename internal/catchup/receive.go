@@ -152,7 +152,7 @@ func (p *Plan) fill(x *peer, e BlockArrived, leased bool) {
 		p.distrust(x, err)
 		return
 	}
-	p.queue.put(e.Number, e.Data)
+	p.queue.put(e.Number, e.Data, e.Leaf)
 	if owed {
 		p.leased--
 		p.unneeded(e.Number)
