@@ -121,7 +121,7 @@ func TestConnSendsWhatDoesNotShrink(t *testing.T) {
 }
 
 // A compressed block arrives as what it is of; what is no zstd, or of more than a
-// block may have, breaks the stream and takes no memory (fault N1).
+// block may have, breaks the stream and takes no memory (fault H8).
 func TestFetcherDecompresses(t *testing.T) {
 	block := compressible(20_000)
 	synctest.Test(t, func(t *testing.T) {
