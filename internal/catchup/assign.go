@@ -93,16 +93,12 @@ func (p *Plan) extends(x *peer) bool {
 	return x.lease != nil && x.lease.open() && !p.spared(x) && !p.alone(x)
 }
 
-// nearEnd is how many bytes before its list's end a peer gets more: two round
-// trips' worth, so that the Extend is there before the provider has sent the
-// last block.
+// nearEnd is how many bytes before its list's end a peer gets more, so that the
+// Extend is there before the provider has sent the last block. It needs half a
+// round trip; what is in flight is another half, and a packet that is lost holds
+// back for one and a quarter more what was sent after it.
 func (p *Plan) nearEnd(x *peer) float64 {
-	portion := p.portion(x)
-	if x.rate.guess() {
-		return portion / 2
-	}
-	trips := x.speed() * max(nearTime, nearTrips*x.trip).Seconds()
-	return min(trips, max(3*portion/4, p.mean/2))
+	return max(p.portion(x)*nearTrips/leaseTrips, p.mean/2)
 }
 
 // portion is how many bytes of open work a peer should have.

@@ -51,8 +51,8 @@ const (
 	leaseStruck = 64 << 10               // open work of a peer that failed lately
 	leaseBlocks = 16384                  // blocks in an open lease, at most
 
-	nearTime  = 100 * time.Millisecond // open work in time below which a lease is extended, at least
-	nearTrips = 2
+	nearTime  = 100 * time.Millisecond // open work in time that the floor is rescued with
+	nearTrips = 2.25                   // of leaseTrips, below which a lease is extended
 	lateBy    = 100 * time.Millisecond // after the others, a block may come that a peer is given
 
 	hedgeTime   = 250 * time.Millisecond // silence at the floor after which another is asked
