@@ -81,11 +81,24 @@ func (m *meter) recent(now time.Duration) float64 {
 	return sum / float64(n)
 }
 
-// trips keeps the last first deliveries of leases, for the round trip.
+// trips keeps the last first answers to leases, for the round trip.
 type trips struct {
-	took [8]time.Duration // from Fetch to the first block, a ring; 0: none
-	size [8]float64       // of that block, in bytes
-	n    int
+	took   [8]time.Duration // from Fetch to the first answer, a ring; 0: none
+	size   [8]float64       // of that answer, in bytes
+	n      int
+	leaves bool // the ring holds leaves alone, which are small and tell it well
+}
+
+// answered notes that an answer of size bytes took d. A block is not noted any
+// more once leaves were: how much of d was its own time is a guess.
+func (t *trips) answered(d time.Duration, size int, leaves bool) {
+	if t.leaves && !leaves {
+		return
+	}
+	if leaves && !t.leaves {
+		*t = trips{leaves: true}
+	}
+	t.add(d, size)
 }
 
 func (t *trips) add(d time.Duration, size int) {

@@ -146,6 +146,8 @@ func (p *Plan) leavesArrived(e LeavesArrived) {
 		p.drop(DropUnasked)
 		return
 	}
+	p.answered(x, (len(e.Leaves.Leaves)+len(e.Leaves.Left)+len(e.Leaves.Right))*len(codec.Hash{}), true)
+	x.measure()
 	l.heard = p.now
 	if err := verify(&e.Leaves, l.root); err != nil {
 		p.distrust(x, err)

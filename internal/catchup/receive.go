@@ -98,9 +98,7 @@ func (p *Plan) double(x *peer, size int) {
 // heard notes progress of a lease.
 func (p *Plan) heard(x *peer, size int) {
 	l := x.lease
-	if l.got == 1 && l.heard == l.opened {
-		x.trips.add(p.now-l.opened, size)
-	}
+	p.answered(x, size, false)
 	l.heard = p.now
 	if x.strikes > 0 && l.got > 1 && p.now-l.opened >= restMin<<min(x.strikes, 7) {
 		x.strikes = 0 // it has served for as long as it had to rest
@@ -111,6 +109,13 @@ func (p *Plan) heard(x *peer, size int) {
 		p.mean += (float64(size) - p.mean) / 16
 	} else {
 		p.mean, p.sized = float64(size), true
+	}
+}
+
+// answered notes the first answer to a lease, of size bytes: leaves, or a block.
+func (p *Plan) answered(x *peer, size int, leaves bool) {
+	if l := x.lease; l.heard == l.opened { // nothing came before, and we were listening
+		x.trips.answered(p.now-l.opened, size, leaves)
 	}
 }
 
