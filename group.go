@@ -12,6 +12,7 @@ import (
 	"github.com/logmesh/logmesh/actors"
 	"github.com/logmesh/logmesh/codec"
 	"github.com/logmesh/logmesh/internal/ledger"
+	"github.com/logmesh/logmesh/internal/seam"
 	"github.com/logmesh/logmesh/machine"
 	"github.com/logmesh/logmesh/p2p"
 )
@@ -63,7 +64,7 @@ func (n *Node) Join(ctx context.Context, cfg GroupConfig, m machine.Machine) (*G
 
 func (n *Node) join(ctx context.Context, cfg GroupConfig, m machine.Machine) (*Group, error) {
 	g := &Group{node: n, cfg: cfg, machine: m.Signature(), opened: make(chan struct{}), done: make(chan struct{}), refused: map[codec.PeerID]error{}}
-	if err := g.openLedger(); err != nil {
+	if err := g.openLedger(ctx); err != nil {
 		return nil, err
 	}
 	g.actors = actors.New(actors.Config{
@@ -100,12 +101,13 @@ func (g *Group) dir() string {
 	return groupDir(g.node.cfg.Data, g.cfg.Name)
 }
 
-func (g *Group) openLedger() (err error) {
+func (g *Group) openLedger(ctx context.Context) (err error) {
 	opts := ledger.Options{
 		Memory: g.node.cfg.Data == "", Logger: g.node.log, Group: g.id(), Peer: g.node.id, Fold: actors.Fold,
 	}
 	opts.Dir = g.dir()
 	fillRandom(opts.Salt[:])
+	seam.Of(ctx).Ledger(&opts)
 	g.ledger, err = openRepaired(opts)
 	if err != nil {
 		return fmt.Errorf("open the ledger of group %q: %w", g.cfg.Name, g.translate(err))

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/logmesh/logmesh/codec"
+	"github.com/logmesh/logmesh/internal/seam"
 	"github.com/logmesh/logmesh/p2p"
 )
 
@@ -41,10 +42,12 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	} else if seed, err = loadIdentity(cfg.Data); err != nil {
 		return nil, err
 	}
-	net, err := p2p.New(ctx, p2p.Config{
+	layer := p2p.Config{
 		Key: seed, Network: cfg.Network, Listen: cfg.Listen, Peers: peers,
 		NetworkKey: cfg.NetworkKey, Logger: cfg.Logger,
-	})
+	}
+	seam.Of(ctx).P2P(&layer)
+	net, err := p2p.New(ctx, layer)
 	if err != nil {
 		return nil, err
 	}

@@ -180,6 +180,22 @@ func TestServeChanges(t *testing.T) {
 	})
 }
 
+// A lease whose list is handed over stays open until it is written, so that an
+// Extend comes in time.
+func TestServeExtendBeforeWritten(t *testing.T) {
+	log := newLog(t, 40, 1000, "a")
+	synctest.Test(t, func(t *testing.T) {
+		x := newServing(t, log, 0)
+		r := x.connect("peer", 1000)
+		r.tell(&codec.Fetch{Lease: 1, Ranges: wants(0, 2)})
+		r.tell(&codec.Extend{Lease: 1, Seq: 1, Ranges: wants(2, 4)})
+		numbers, end := x.lease(r)
+		require.Equal(t, []uint64{0, 1, 2, 3}, numbers)
+		require.Equal(t, uint64(1), end.Seq)
+		require.Equal(t, codec.EndDone, end.Reason)
+	})
+}
+
 // Nonsense is refused by an End that names its lease.
 func TestServeRefuses(t *testing.T) {
 	log := newLog(t, 4, 100, "a")

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
 
 	"github.com/logmesh/logmesh/codec"
@@ -38,6 +39,12 @@ type Config struct {
 	// Host, if not nil, is used instead of a new one; Close closes it. It is
 	// for tests, and must have the identity of Key.
 	Host host.Host
+	// HostOptions are further options of the host that is made. They are for
+	// tests: a simulated network comes in here.
+	HostOptions []libp2p.Option
+	// Over, if not nil, is put between the host and its streams. It is for tests,
+	// which make faults there.
+	Over func(host.Host) host.Host
 }
 
 // GroupConfig says what a node has to prove in a group.

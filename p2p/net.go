@@ -85,11 +85,15 @@ func New(ctx context.Context, cfg Config) (*Net, error) {
 	links := newLinks()
 	h := cfg.Host
 	if h == nil {
-		if h, err = newHost(&cfg, links.options()...); err != nil {
+		if h, err = newHost(&cfg, append(links.options(), cfg.HostOptions...)...); err != nil {
 			return nil, err
 		}
 	}
-	n := newNet(&cfg, links.over(h), boot)
+	h = links.over(h)
+	if cfg.Over != nil {
+		h = cfg.Over(h)
+	}
+	n := newNet(&cfg, h, boot)
 	n.links = links
 	if err := n.start(); err != nil {
 		return nil, errors.Join(err, n.Close())

@@ -26,7 +26,11 @@ var layers = []layer{
 	{"internal/replay", []string{"codec", "machine"}},
 	{"actors", []string{"codec", "machine", "internal/ledger", "internal/consensus", "internal/catchup", "internal/replay"}},
 	{"p2p", []string{"codec"}},
-	{".", []string{"codec", "machine", "internal/ledger", "internal/consensus", "internal/catchup", "internal/replay", "actors", "p2p"}},
+	{"p2p/p2ptest", []string{"codec", "p2p"}},
+	{"internal/seam", []string{"internal/ledger", "p2p"}},
+	{".", []string{
+		"codec", "machine", "internal/ledger", "internal/consensus", "internal/catchup", "internal/replay", "actors", "p2p", "internal/seam",
+	}},
 	{"internal/api/...", []string{"codec", "machine/...", ".", "internal/api/..."}},
 	{"internal/sim", []string{
 		"codec", "machine/...", "internal/consensus", "internal/catchup", "internal/replay", "internal/ledger", "internal/sim/disk",
@@ -36,6 +40,7 @@ var layers = []layer{
 		"codec", "machine/...", "internal/consensus", "internal/ledger", "actors", "p2p", ".",
 	}},
 	{"internal/arch", nil},
+	{"internal/virtual", []string{"..."}},
 	{"cmd/...", []string{"..."}},
 	{"testnet/...", []string{"..."}},
 	{"bench/...", []string{"..."}},
