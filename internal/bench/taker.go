@@ -61,7 +61,9 @@ func (t *taker) take(ctx context.Context, args takeArgs) (run, error) {
 			return err
 		}
 		p := &pipeline{head: args.Head, ledger: l, machine: m, ctx: ctx}
-		return errors.Join(p.run(s), s.Close())
+		err = p.run(s)
+		_ = s.Close() // all was read, or the stream was reset
+		return err
 	})
 	if l != nil {
 		err = errors.Join(err, l.Close())

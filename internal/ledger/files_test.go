@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -163,7 +164,10 @@ func TestCrashInRepair(t *testing.T) {
 	blocks := encode(t, cut(entries(1, 33, 1)))
 	var clones []*vfs.MemFS
 	rng := rand.New(rand.NewPCG(1, 2))
+	var mu sync.Mutex // Pebble works in several goroutines
 	clone := func() {
+		mu.Lock()
+		defer mu.Unlock()
 		clones = append(clones, disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng}))
 	}
 	fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
