@@ -118,7 +118,7 @@ func (p *Plan) portion(x *peer) float64 {
 	case x.strikes > 0:
 		size = min(size, leaseStruck) // until it has proved itself again
 	case p.spared(x):
-		size /= sparing
+		size = max(size, sparedLeast*p.mean)
 	case p.alone(x):
 		size = leaseCold
 	}

@@ -73,7 +73,8 @@ const (
 	askMax  = 15 * time.Second
 	askIdle = time.Second // while a peer idles that may have more than it said
 
-	sparing      = 4                      // a spared leader's rate is divided by this
+	sparing      = 4                      // a spared leader's rate is divided by this, by pauses between its leases
+	sparedLeast  = 2                      // blocks in such a lease, at least: one alone tells no rate
 	leaderBurst  = 16                     // times faster than the others that a leader may look by serving seldom
 	leaderAlone  = 300 * time.Millisecond // in which a leader that nobody else stands beside gives one cold lease
 	releaseShare = 4                      // a Release is this part of the window, at most
