@@ -98,7 +98,11 @@ func (p *Plan) extends(x *peer) bool {
 // round trip; what is in flight is another half, and a packet that is lost holds
 // back for one and a quarter more what was sent after it.
 func (p *Plan) nearEnd(x *peer) float64 {
-	return max(p.portion(x)*nearTrips/leaseTrips, p.mean/2)
+	near, lease := nearTrips, leaseTrips
+	if x.deep(p.mean) {
+		near, lease = nearDeep, leaseDeep
+	}
+	return max(p.portion(x)*near/lease, p.mean/2)
 }
 
 // portion is how many bytes of open work a peer should have.
@@ -108,7 +112,11 @@ func (p *Plan) portion(x *peer) float64 {
 	if rate := x.rate.rate(); rate > 0 {
 		full := rate * fullTrips * x.trip.Seconds() // what keeps a long and fast line busy
 		most = min(most, max(leaseMax, full))
-		reckoned := rate * max(leaseTime, leaseTrips*x.trip).Seconds()
+		trips := leaseTrips
+		if x.deep(p.mean) {
+			trips = leaseDeep
+		}
+		reckoned := max(rate*leaseTime.Seconds(), rate*trips*x.trip.Seconds())
 		if x.rate.guess() {
 			reckoned = max(reckoned, size*float64(uint64(1)<<min(x.drained, 6))) // or leases too small to measure would stay so
 		}

@@ -44,7 +44,9 @@ func (c Config) withDefaults() Config {
 // The schedule's constants. Sizes are bytes.
 const (
 	leaseTime   = 400 * time.Millisecond // open work in time, at least
-	leaseTrips  = 4                      // open work in round trips, at least
+	leaseTrips  = 4.0                    // open work in round trips, at least
+	leaseDeep   = 6.0                    // the same while several blocks are on the line
+	deepBlocks  = 2                      // on a line, at least, that is reckoned so
 	leaseMax    = 4 << 20                // open work of one peer, at most, unless its line is long and fast
 	fullTrips   = 2.5                    // open work in round trips that keeps such a line busy
 	leaseCold   = 256 << 10              // open work of a peer of unknown rate
@@ -53,6 +55,7 @@ const (
 
 	nearTime  = 100 * time.Millisecond // open work in time that the floor is rescued with
 	nearTrips = 2.25                   // of leaseTrips, below which a lease is extended
+	nearDeep  = 4.0                    // of leaseDeep: a packet may be lost twice
 	lateBy    = 100 * time.Millisecond // after the others, a block may come that a peer is given
 
 	hedgeTime   = 250 * time.Millisecond // silence at the floor after which another is asked

@@ -120,6 +120,12 @@ func (x *peer) forgiven() bool {
 	return true
 }
 
+// deep reports whether its line holds several blocks. What is behind a lost packet
+// comes late all at once then, and its list would run dry meanwhile.
+func (x *peer) deep(mean float64) bool {
+	return !x.cold() && deepBlocks*take(mean, x.rate.rate()) <= x.trip
+}
+
 // doubt is how much later than reckoned something may come from a peer that has
 // yet to show that it serves: until another would have been asked.
 func (x *peer) doubt(mean float64) time.Duration {
