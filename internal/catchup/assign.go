@@ -119,6 +119,8 @@ func (p *Plan) portion(x *peer) float64 {
 		reckoned := max(rate*leaseTime.Seconds(), rate*trips*x.trip.Seconds())
 		if x.rate.guess() {
 			reckoned = max(reckoned, size*float64(uint64(1)<<min(x.drained, 6))) // or leases too small to measure would stay so
+		} else if x.drained > 0 {
+			reckoned = max(reckoned, p.mean*float64(uint64(1)<<min(x.drained, 6))) // the same of single blocks
 		}
 		size = reckoned
 	}

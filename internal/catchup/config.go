@@ -53,6 +53,9 @@ const (
 	leaseStruck = 64 << 10               // open work of a peer that failed lately
 	leaseBlocks = 16384                  // blocks in an open lease, at most
 
+	tripFirst = 100 * time.Millisecond // a round trip that is believed at once
+	tripsTell = 3                      // answers from which on any other is
+
 	nearTime  = 100 * time.Millisecond // open work in time that the floor is rescued with
 	nearTrips = 2.25                   // of leaseTrips, below which a lease is extended
 	nearDeep  = 4.0                    // of leaseDeep: a packet may be lost twice

@@ -12,6 +12,7 @@ import (
 type meter struct {
 	on      bool
 	first   bool // nothing has come since start
+	told    bool // a sample was taken since start
 	since   time.Duration
 	bytes   int64
 	samples [6]float64 // bytes/s, a ring
@@ -24,7 +25,7 @@ type meter struct {
 const sampleTime = 150 * time.Millisecond
 
 func (m *meter) start(now time.Duration) {
-	m.on, m.first, m.since, m.bytes = true, true, now, 0
+	m.on, m.first, m.told, m.since, m.bytes = true, true, false, now, 0
 }
 
 func (m *meter) add(now time.Duration, bytes int) {
@@ -54,6 +55,7 @@ func (m *meter) sample(now time.Duration) {
 	}
 	m.samples[m.n%len(m.samples)] = float64(m.bytes) / (now - m.since).Seconds()
 	m.n++
+	m.told = true
 	m.best = slices.Max(m.samples[:])
 	m.since, m.bytes = now, 0
 }

@@ -21,10 +21,10 @@ type peer struct {
 
 	rate    meter
 	trips   trips
-	trip    time.Duration // the lowest round trip lately; 0: not known
+	trip    time.Duration // the lowest round trip lately, as far as it is believed; 0: not known
 	strikes int
 	rest    time.Duration // it rests until then
-	drained int           // leases that ended before its rate was measured
+	drained int           // leases in a row that ended and told no rate
 	outrun  uint64        // the lease in which another was faster while it was cold; 0: none
 	retry   time.Duration // if everybody rests, it may be tried from then on
 	pace    time.Duration // a spared leader gets no lease before
@@ -43,6 +43,27 @@ func (x *peer) measure() {
 		rate = 0
 	}
 	x.trip = x.trips.lowest(rate)
+}
+
+// believe bounds a round trip that hardly anything tells yet by the others': what is
+// answered first waits for the handshakes and questions of all of them. Leases that
+// turn out to be too short end, and each tells the round trip once more.
+func (p *Plan) believe(x *peer) {
+	x.measure()
+	if x.trips.n >= tripsTell {
+		return
+	}
+	x.trip = min(x.trip, max(tripFirst, 2*p.lowest()))
+}
+
+// lowest is the lowest round trip of all peers; 0: none is known.
+func (p *Plan) lowest() (low time.Duration) {
+	for _, x := range p.peers {
+		if x.trip > 0 && (low == 0 || x.trip < low) {
+			low = x.trip
+		}
+	}
+	return low
 }
 
 // serves reports whether it may be given work but for its rest and its lease.

@@ -147,7 +147,7 @@ func (p *Plan) leavesArrived(e LeavesArrived) {
 		return
 	}
 	p.answered(x, (len(e.Leaves.Leaves)+len(e.Leaves.Left)+len(e.Leaves.Right))*len(codec.Hash{}), true)
-	x.measure()
+	p.believe(x)
 	l.heard = p.now
 	if err := verify(&e.Leaves, l.root); err != nil {
 		p.distrust(x, err)

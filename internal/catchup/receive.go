@@ -104,7 +104,7 @@ func (p *Plan) heard(x *peer, size int) {
 		x.strikes = 0 // it has served for as long as it had to rest
 	}
 	x.rate.add(p.now, size)
-	x.measure()
+	p.believe(x)
 	if p.sized {
 		p.mean += (float64(size) - p.mean) / 16
 	} else {
@@ -260,8 +260,9 @@ func (p *Plan) judge(x *peer, l *lease, end codec.End, short bool) {
 		x.retry = x.rest
 	case l.got > 0:
 		x.strikes = 0
-		if x.rate.guess() {
-			x.drained++
+		x.drained++
+		if x.rate.told && !x.rate.guess() {
+			x.drained = 0
 		}
 	}
 }
