@@ -15,7 +15,8 @@ import (
 
 const (
 	openTimeout   = 10 * time.Second // to open a sync stream
-	cancelTimeout = time.Second      // from Cancel to End; then the stream is reset
+	cancelTimeout = time.Second      // from Cancel, or what came after it, to End; then the stream is reset
+	cancelMost    = 10 * time.Second // from Cancel to End, whatever comes
 	maxWaiting    = 1024             // Fetches that may wait for the present lease
 )
 
@@ -79,7 +80,10 @@ type (
 		gen uint64
 		err error
 	}
-	cancelOverdue struct{ lease uint64 }
+	cancelOverdue struct {
+		lease uint64
+		since time.Time // of the Cancel
+	}
 )
 
 var fetcherFrames = []codec.FrameType{codec.TypeAvailabilityReply, codec.TypeBlocks, codec.TypeLeaves, codec.TypeEnd}
@@ -103,6 +107,7 @@ type fetcher struct {
 	conn     *conn
 	opening  bool
 	lease    uint64          // open; 0: idle
+	heard    time.Time       // a frame came
 	unsent   []codec.Message // wait for the stream
 	waiting  []codec.Fetch   // wait for the lease
 	list     catchup.Served  // what the lease still owes
@@ -175,7 +180,7 @@ func (f *fetcher) busy(ctx actor.Context) {
 		f.cancel(ctx, m.lease)
 	case cancelOverdue:
 		if m.lease == f.lease {
-			f.reset(ctx, errCancelOverdue)
+			f.overdue(ctx, m)
 		}
 	case streamFrame:
 		f.frame(ctx, m)
@@ -213,8 +218,23 @@ func (f *fetcher) cancel(ctx actor.Context, lease uint64) {
 		return
 	}
 	f.write(ctx, &codec.Cancel{Lease: lease})
-	overdue, self, system := cancelOverdue{lease}, ctx.Self(), ctx.ActorSystem()
-	f.clock.AfterFunc(cancelTimeout, func() { system.Root.Send(self, overdue) })
+	f.remind(ctx, cancelOverdue{lease, f.clock.Now()}, cancelTimeout)
+}
+
+func (f *fetcher) remind(ctx actor.Context, m cancelOverdue, after time.Duration) {
+	self, root := ctx.Self(), ctx.ActorSystem().Root
+	f.clock.AfterFunc(after, func() { root.Send(self, m) })
+}
+
+// overdue resets the stream of a peer that owes the End of a cancelled lease, unless
+// what was in the stream before still comes: a slow line takes long to empty it.
+func (f *fetcher) overdue(ctx actor.Context, m cancelOverdue) {
+	now := f.clock.Now()
+	if quiet := now.Sub(f.heard); quiet < cancelTimeout && now.Sub(m.since) < cancelMost {
+		f.remind(ctx, m, cancelTimeout-quiet)
+		return
+	}
+	f.reset(ctx, errCancelOverdue)
 }
 
 // unwait forgets a Fetch that still waits.
@@ -246,6 +266,7 @@ func (f *fetcher) frame(ctx actor.Context, m streamFrame) {
 		f.drop(m.frame)
 		return
 	}
+	f.heard = f.clock.Now()
 	switch m.frame.kind {
 	case codec.TypeBlocks:
 		f.block(ctx, m.frame)

@@ -35,6 +35,7 @@ type lease struct {
 
 	trimmed   bool
 	cancelled bool
+	outrun    bool // cancelled because another was faster while it was silent
 }
 
 // open reports whether more may be appended: a drained lease is about to end.

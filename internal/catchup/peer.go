@@ -20,6 +20,7 @@ type peer struct {
 	numbers uint64 // the last lease's number
 
 	rate    meter
+	lull    *lull // the session's
 	trips   trips
 	trip    time.Duration // the lowest round trip lately, as far as it is believed; 0: not known
 	strikes int
@@ -116,7 +117,8 @@ func (x *peer) hedgeAfter(mean float64) time.Duration {
 	if x.lease != nil && x.lease.got > 0 {
 		trips = trips * 5 / 8 // what has begun to flow flows on
 	}
-	return max(hedgeTime, trips, take(hedgeBlocks*mean, x.rate.rate()))
+	block := take(mean, x.rate.rate())
+	return max(hedgeTime, trips, hedgeBlocks*block, block+x.lull.least())
 }
 
 // giveUpAfter is the silence at the floor after which a peer is given up if

@@ -50,6 +50,7 @@ type Plan struct {
 
 	doneBytes uint64
 	rate      meter
+	lull      lull
 	grows     growth
 	bound     since
 	stats     Stats
@@ -324,7 +325,7 @@ func (p *Plan) meet(id codec.PeerID) *peer {
 	if x := p.byID[id]; x != nil {
 		return x
 	}
-	x := &peer{id: id, numbers: p.cfg.Lease}
+	x := &peer{id: id, numbers: p.cfg.Lease, lull: &p.lull}
 	i, _ := slices.BinarySearchFunc(p.peers, id, func(x *peer, id codec.PeerID) int {
 		return strings.Compare(string(x.id), string(id))
 	})

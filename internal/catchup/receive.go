@@ -99,6 +99,9 @@ func (p *Plan) double(x *peer, size int) {
 func (p *Plan) heard(x *peer, size int) {
 	l := x.lease
 	p.answered(x, size, false)
+	if rate := x.rate.rate(); l.heard > l.opened && rate > 0 {
+		p.lull.ended(p.now, p.now-l.heard-take(float64(size), rate))
+	}
 	l.heard = p.now
 	if x.strikes > 0 && l.got > 1 && p.now-l.opened >= restMin<<min(x.strikes, 7) {
 		x.strikes = 0 // it has served for as long as it had to rest
@@ -201,8 +204,9 @@ func (p *Plan) distrust(x *peer, err error) {
 }
 
 // unneeded tells the leases that owe block n, which has just come from another,
-// that it is not missing any more. Who lost the race in silence is given up: what
-// it still owes is everybody's again. Who has nothing else to bring is cancelled.
+// that it is not missing any more. What one still owes that lost the race in silence
+// is everybody's again; it is to blame only if its End does not come either. Who has
+// nothing else to bring is cancelled.
 func (p *Plan) unneeded(n uint64) {
 	for _, x := range p.peers {
 		l := x.lease
@@ -211,11 +215,12 @@ func (p *Plan) unneeded(n uint64) {
 		}
 		silent := p.silent(x) && !x.forgiven()
 		l.needed--
-		switch {
-		case silent:
-			p.giveUp(x)
-		case l.needed == 0:
+		if silent || l.needed == 0 {
+			l.outrun = silent
 			p.cancel(x)
+		}
+		if silent {
+			p.stats.GivenUp++
 		}
 	}
 }
@@ -273,9 +278,9 @@ func (p *Plan) streamReset(e StreamReset) {
 		p.drop(DropLease)
 		return
 	}
-	cancelled := x.lease.cancelled
+	judged := x.lease.cancelled && !x.lease.outrun
 	p.close(x)
-	if !cancelled {
+	if !judged {
 		p.strike(x)
 	}
 	p.survey()
