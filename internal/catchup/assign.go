@@ -325,10 +325,10 @@ func (p *Plan) flying() bool {
 	return slices.ContainsFunc(p.peers, (*peer).flying)
 }
 
-// shrink trims a lease that has grown far beyond its size because blocks got
-// larger than they were when it was granted.
+// shrink trims a lease that has grown far beyond its size because blocks got larger,
+// or the peer turned out slower, than it was thought when it was granted.
 func (p *Plan) shrink(x *peer) {
-	if x.lease == nil || !x.lease.open() || x.lease.owed < 4 || x.owed(p.mean) <= leaseMax {
+	if x.lease == nil || !x.lease.open() || x.lease.owed < 4 || x.owed(p.mean) <= leaseCold {
 		return
 	}
 	if size := p.portion(x); x.owed(p.mean) > 3*size {

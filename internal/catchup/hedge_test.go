@@ -165,8 +165,8 @@ func TestWhoFailedComesLast(t *testing.T) {
 	if got, want := known.giveUpAfter(p.mean), known.hedgeAfter(p.mean); got != want {
 		t.Errorf("one that failed is given up after %v, want %v", got, want)
 	}
-	if got := (&peer{}).giveUpAfter(p.mean); got != silentTime {
-		t.Errorf("a stranger is given up after %v, want %v", got, silentTime)
+	if got := (&peer{}).giveUpAfter(p.mean); got != silentCold {
+		t.Errorf("a stranger is given up after %v, want %v", got, silentCold)
 	}
 }
 

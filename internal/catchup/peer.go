@@ -128,7 +128,7 @@ func (x *peer) giveUpAfter(mean float64) time.Duration {
 	case x.strikes > 0:
 		return x.hedgeAfter(mean)
 	case x.cold():
-		return silentTime
+		return silentCold
 	}
 	return 2 * x.hedgeAfter(mean)
 }
@@ -167,6 +167,8 @@ func (x *peer) silentAfter(mean float64) time.Duration {
 	d := max(silentTime, silentTrips*x.trip)
 	if r := x.rate.rate(); r > 0 {
 		d = max(d, take(4*mean, r))
+	} else {
+		d = max(d, silentCold)
 	}
 	return min(d<<min(x.strikes, 5), silentMax)
 }
