@@ -204,6 +204,26 @@ func TestCancelWithoutEnd(t *testing.T) {
 	})
 }
 
+// A slow line takes long to empty what was in the stream before the Cancel: as long
+// as blocks come the stream stands, but not for ever.
+func TestCancelOnASlowLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newFetching(t)
+		x.send(fetchOf(1, 0, 100), cancel{1})
+		s := x.stream(0)
+		for n := range uint64(12) {
+			x.answer(s, blockOf(1, n))
+			time.Sleep(cancelTimeout * 9 / 10)
+			synctest.Wait()
+			require.Equal(t, time.Duration(n+1)*cancelTimeout*9/10 > cancelMost+cancelTimeout/2, s.broken(), n)
+			if s.broken() {
+				return
+			}
+		}
+		t.Error("the stream stands for ever")
+	})
+}
+
 // An End in time prevents that, and the next lease has a clock of its own.
 func TestCancelWithEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

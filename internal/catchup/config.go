@@ -68,7 +68,7 @@ const (
 	hedgeFirst  = 1 << 20                // budget of hedges at the start
 	hedgeEarn   = 50                     // one byte is earned for so many that arrived
 	silentTime  = 2 * time.Second        // silence after which a lease is given up
-	silentCold  = 5 * time.Second // the same of a peer of unknown rate: a block of 1 MiB on 2 Mbit/s
+	silentCold  = 5 * time.Second        // the same of a peer of unknown rate: a block of 1 MiB on 2 Mbit/s
 	silentTrips = 8
 	silentMax   = time.Minute
 	lateTime    = 100 * time.Millisecond // of a Ticked after its Wake, by which we know that we were held up

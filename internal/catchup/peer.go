@@ -54,14 +54,16 @@ func (p *Plan) believe(x *peer) {
 	if x.trips.n >= tripsTell {
 		return
 	}
-	x.trip = min(x.trip, max(tripFirst, 2*p.lowest()))
+	if low := p.lowest(x); low > 0 {
+		x.trip = min(x.trip, max(tripFirst, 2*low))
+	}
 }
 
-// lowest is the lowest round trip of all peers; 0: none is known.
-func (p *Plan) lowest() (low time.Duration) {
-	for _, x := range p.peers {
-		if x.trip > 0 && (low == 0 || x.trip < low) {
-			low = x.trip
+// lowest is the lowest round trip of the peers other than x; 0: none is known.
+func (p *Plan) lowest(x *peer) (low time.Duration) {
+	for _, y := range p.peers {
+		if y != x && y.trip > 0 && (low == 0 || y.trip < low) {
+			low = y.trip
 		}
 	}
 	return low

@@ -30,6 +30,9 @@ func equal(n int, roundTrip time.Duration, seconds float64) scenario {
 		most = 20 * p2ptest.Mbit
 	}
 	up := min(most, total()/n)
+	if n == 16 && !*long {
+		up = 3 * p2ptest.Mbit / 2 // what members say to each other is a fifth of half of that
+	}
 	s := scenario{roundTrip: roundTrip, entry: up / (20 * p2ptest.Mbit / 1000), bytes: int64(seconds * float64(n*up) / 8)}
 	for range n {
 		s.up = append(s.up, up)
@@ -50,7 +53,7 @@ var bar = demand{ratio: 0.95, doubled: 0.005}
 // check demands that a catch-up takes hardly longer than raw streams take.
 func (d demand) check(t *testing.T, s scenario, o outcome) {
 	t.Helper()
-	alone := raw(t, s, o.log.bytes, s.shares(o.leader))
+	alone := raw(t, s, int64((1-o.early)*float64(o.log.bytes)), s.shares(o.leader))
 	got := alone.Seconds() / o.took.Seconds()
 	t.Logf("%v; raw %.2f s: %.3f", o, alone.Seconds(), got)
 	require.GreaterOrEqual(t, got, d.ratio, "of raw streams")
@@ -77,15 +80,17 @@ func TestEqualPeers(t *testing.T) {
 					t.Skip("with -long")
 				}
 				t.Parallel()
-				s := equal(n, trip, 32)
-				least := demand{ratio: 0.90, doubled: 0.02}
+				s := equal(n, trip, 30)
+				least := demand{ratio: 0.93, doubled: 0.02}
 				switch {
 				case n == 16:
-					least = demand{ratio: 0.55, doubled: 0.05}
-				case trip > 100*time.Millisecond:
 					least = demand{ratio: 0.75, doubled: 0.02}
+				case trip > 100*time.Millisecond:
+					least = demand{ratio: 0.87, doubled: 0.02}
 				}
-				least.check(t, s, play(t, s))
+				o := play(t, s)
+				least.check(t, s, o)
+				o.honest(t)
 			})
 		}
 	}

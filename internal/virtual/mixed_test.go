@@ -29,17 +29,19 @@ func TestMixedPeers(t *testing.T) {
 	s := scenario{roundTrip: 50 * time.Millisecond, entry: entry}
 	var sum int
 	s.up, sum = mixed(fastest)
-	s.bytes = int64(32 * float64(sum) / 8)
+	s.bytes = int64(24 * float64(sum) / 8)
 	o := play(t, s)
-	demand{ratio: 0.70, doubled: 0.03}.check(t, s, o)
+	demand{ratio: 0.75, doubled: 0.04}.check(t, s, o)
 }
 
 // One of four peers is 50 times slower than the others.
 func TestOneSlowPeer(t *testing.T) {
 	t.Parallel()
 	up := 6 * p2ptest.Mbit
-	s := scenario{roundTrip: 50 * time.Millisecond, up: []int{up, up, up, up / 50}, entry: 32, bytes: int64(32 * 2.27 * float64(up) / 8)}
-	demand{ratio: 0.90, doubled: 0.02}.check(t, s, play(t, s))
+	s := scenario{roundTrip: 50 * time.Millisecond, up: []int{up, up, up, up / 50}, entry: 32, bytes: int64(16 * 2.27 * float64(up) / 8)}
+	o := play(t, s)
+	demand{ratio: 0.85, doubled: 0.02}.check(t, s, o)
+	o.honest(t)
 }
 
 // Entries of one byte make blocks of a kilobyte and a half, entries of a mebibyte
@@ -55,7 +57,9 @@ func TestEntrySizes(t *testing.T) {
 				s.entry, s.up = size, []int{s.up[0], s.up[0]}
 				s.bytes *= 2
 			}
-			demand{ratio: 0.90, doubled: 0.02}.check(t, s, play(t, s))
+			o := play(t, s)
+			demand{ratio: 0.90, doubled: 0.02}.check(t, s, o)
+			o.honest(t)
 		})
 	}
 }
