@@ -328,7 +328,10 @@ func (p *Plan) flying() bool {
 // shrink trims a lease that has grown far beyond its size because blocks got larger,
 // or the peer turned out slower, than it was thought when it was granted.
 func (p *Plan) shrink(x *peer) {
-	if x.lease == nil || !x.lease.open() || x.lease.owed < 4 || x.owed(p.mean) <= leaseCold {
+	if x.lease == nil || !x.lease.open() || x.lease.owed < 4 {
+		return
+	}
+	if owed := x.owed(p.mean); owed <= leaseCold && take(owed, x.speed()) <= shrinkTime {
 		return
 	}
 	if size := p.portion(x); x.owed(p.mean) > 3*size {

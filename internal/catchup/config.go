@@ -49,6 +49,7 @@ const (
 	deepBlocks  = 2                      // on a line, at least, that is reckoned so
 	leaseMax    = 4 << 20                // open work of one peer, at most, unless its line is long and fast
 	fullTrips   = 2.5                    // open work in round trips that keeps such a line busy
+	shrinkTime  = 2 * time.Second        // a list that takes longer is looked at, if it has become too long
 	leaseCold   = 256 << 10              // open work of a peer of unknown rate
 	leaseStruck = 64 << 10               // open work of a peer that failed lately
 	leaseBlocks = 16384                  // blocks in an open lease, at most

@@ -81,10 +81,10 @@ func TestEqualPeers(t *testing.T) {
 				}
 				t.Parallel()
 				s := equal(n, trip, 30)
-				least := demand{ratio: 0.93, doubled: 0.02}
+				least := demand{ratio: 0.93, doubled: 0.04}
 				switch {
 				case n == 16:
-					least = demand{ratio: 0.75, doubled: 0.02}
+					least = demand{ratio: 0.75, doubled: 0.04}
 				case trip > 100*time.Millisecond:
 					least = demand{ratio: 0.87, doubled: 0.02}
 				}

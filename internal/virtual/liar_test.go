@@ -27,7 +27,7 @@ func TestFlippedBit(t *testing.T) {
 			return nil
 		}
 		return func(kind codec.FrameType, body []byte) []byte {
-			if kind == codec.TypeBlocks && sent.Add(1) == 300 {
+			if kind == codec.TypeBlocks && sent.Add(1)%300 == 0 { // the next ones for when another brought that block first
 				body = bytes.Clone(body)
 				body[len(body)-7] ^= 16
 				flipped.Add(1)
@@ -38,7 +38,7 @@ func TestFlippedBit(t *testing.T) {
 	o := play(t, s)
 	t.Logf("%v; %d blocks, %d of them from the liar", o, len(o.log.blocks), sent.Load())
 	require.Greater(t, len(o.log.blocks), 1000)
-	require.EqualValues(t, 1, flipped.Load())
+	require.Positive(t, flipped.Load())
 	require.Equal(t, "out", o.peer(s.liar()).State)
 	require.Contains(t, o.peer(s.liar()).Error, "block")
 	o.honest(t, s.liar())
