@@ -205,7 +205,7 @@ func TestCancelWithoutEnd(t *testing.T) {
 }
 
 // A slow line takes long to empty what was in the stream before the Cancel: as long
-// as blocks come the stream stands, but not for ever.
+// as blocks come the stream stands, but not for ever (fault M3).
 func TestCancelOnASlowLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newFetching(t)

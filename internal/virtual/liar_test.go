@@ -14,7 +14,7 @@ import (
 // liar is the peer that lies: the last, which does not vote and so never leads.
 func (s scenario) liar() int { return len(s.up) - 1 }
 
-// M3: one bit of one block is wrong. The peer that sent it is named and out, and
+// M3: one bit of a block is wrong. The peer that sent it is named and out, and
 // its block comes from another; nobody else is punished, and at most one lease is
 // lost.
 func TestFlippedBit(t *testing.T) {
