@@ -150,6 +150,14 @@ func (p *Plan) spared(x *peer) bool {
 	return others >= 2
 }
 
+// repace shortens a spared leader's pause, now that its lease told the rate: when it
+// was granted that may have been a guess, and the pause ten seconds.
+func (p *Plan) repace(x *peer, l *lease) {
+	if p.spared(x) && x.rate.rate() > 0 {
+		x.pace = min(x.pace, l.opened+take(float64(l.got)*p.mean*sparing, p.leaderRate(x)))
+	}
+}
+
 // alone reports whether x is the leader, and the session so young that others
 // may yet offer: they get their chance before the leader gives everything.
 func (p *Plan) alone(x *peer) bool {

@@ -71,3 +71,26 @@ func TestSingleBlocksGrow(t *testing.T) {
 		t.Errorf("%d blocks were asked for, then %+v", first, x.lease)
 	}
 }
+
+// A spared leader's pause is reckoned anew by the rate that its lease told.
+func TestLeaderIsPacedByWhatItGave(t *testing.T) {
+	p := New(Config{Session: session, Target: 2000})
+	offer := codec.AvailabilityReply{Nonce: session, Held: []codec.BlockRange{{To: 2000}}, Head: codec.Head{Blocks: 2000}}
+	for _, id := range []codec.PeerID{"A", "B", "L"} {
+		offer.Leader = id == "L"
+		p.Step(0, PeerOffered{id, offer})
+	}
+	l := p.find("L")
+	l.pace = 10 * time.Second
+	l.rate.best, l.rate.n = mb, 4
+	p.mean = 1000
+	for _, id := range []codec.PeerID{"A", "B"} {
+		p.find(id).rate.best = mb
+		p.find(id).rate.samples[0], p.find(id).rate.n = mb, 1
+	}
+	p.repace(l, &lease{opened: time.Second, got: 100})
+	want := time.Second + take(400_000, p.leaderRate(l))
+	if l.pace != want || want > 2*time.Second {
+		t.Errorf("it rests until %v, want %v", l.pace, want)
+	}
+}

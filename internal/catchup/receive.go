@@ -248,6 +248,7 @@ func (p *Plan) leaseEnded(e LeaseEnded) {
 		p.survey()
 	}
 	p.judge(x, l, e.End, short)
+	p.repace(x, l)
 }
 
 // judge decides how soon the peer gets another lease.
