@@ -98,9 +98,10 @@ func newDamaged(t *testing.T, rng *rand.Rand) *damaged {
 // blocks in tables and in the log, once while it runs, once stopped.
 func (d *damaged) takeImages() {
 	d.t.Helper()
-	if d.victim = d.follower(); d.nodes[d.victim] == nil {
-		d.start(d.victim)
+	if d.nodes[d.victim] == nil {
+		d.start(d.victim) // the last one damaged: the next may be another
 	}
+	d.victim = d.follower()
 	d.settle(3)
 	d.voters(3)
 	d.agree(fill(d.t, d.group[d.victim], 1500, 100).Index)
