@@ -16,9 +16,6 @@ func TestOurRows(t *testing.T) {
 	r := run{work: work{Entries: 2000, Size: 100}, peers: 2, limit: time.Minute, program: program}
 	for _, row := range allRows()[:2] {
 		s, err := row.once(t.Context(), r, filepath.Join(t.TempDir(), "run"))
-		if err != nil && strings.Contains(err.Error(), "unknown flag: --entries") {
-			t.Skip("this logmesh has no bench: ", err)
-		}
 		if err != nil {
 			t.Fatal(err)
 		}
