@@ -127,7 +127,7 @@ func moveTarget(w *world) {
 		for _, x := range w.peers {
 			x.held, x.head = []codec.BlockRange{{From: 0, To: top}}, top
 		}
-		w.step(TargetMoved{top})
+		w.step(RootAgreed{Blocks: top})
 		if top < 2*first {
 			w.at(every, move)
 		}

@@ -58,9 +58,6 @@ func (p *Plan) next() time.Duration {
 	if p.unserved.is {
 		due(p.unserved.since + p.cfg.Patience)
 	}
-	if p.stalled {
-		return next
-	}
 	for _, x := range p.peers {
 		p.dueOf(x, due)
 	}

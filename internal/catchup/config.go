@@ -11,7 +11,7 @@ type Config struct {
 	Session uint64       // the nonce that the session's offers carry
 	Self    codec.PeerID // offers of our own are dropped
 	From    uint64       // the first missing block
-	Target  uint64       // as by TargetMoved; 0: not known yet
+	Target  uint64       // the session goes on to this many blocks; 0: as RootAgreed tells
 	// Lease is the number above which leases are counted, for each peer: with
 	// distinct values a reply to an earlier session is recognised.
 	Lease uint64

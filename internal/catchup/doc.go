@@ -27,6 +27,11 @@
 // logarithm of the runs of blocks between holes; of a block outside the window
 // nothing is kept.
 //
+// Nobody is blamed for our own slowness. What is leased has room in the window, so
+// that all of it is read however slow the disk is; when the window is full no lease
+// is open whose clock could run; and a Ticked that comes long after its Wake tells
+// that we were not running, whereupon all clocks begin anew.
+//
 // What is always true, and checked by the package's tests: a block is released
 // once and in order; a peer has at most one open lease; bytes held stay within
 // the window and two largest blocks; work that is missing, a peer that could

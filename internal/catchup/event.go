@@ -38,8 +38,8 @@ type (
 	}
 
 	// RootAgreed: the voters agree on the root over so many blocks, which are the
-	// session's target from now on. Leases keep the root that they were opened
-	// with.
+	// session's target from now on; a target never moves back. Leases keep the root
+	// that they were opened with. Without Config.Prove Root is not looked at.
 	RootAgreed struct {
 		Blocks uint64
 		Root   codec.Hash
@@ -66,20 +66,12 @@ type (
 		Bytes   int64
 	}
 
-	// TargetMoved: the session goes on to this many blocks. A target never
-	// moves back.
-	TargetMoved struct{ Blocks uint64 }
-
 	// LeaderChanged: the group's leader is Peer; empty: none is known.
 	LeaderChanged struct{ Peer codec.PeerID }
 
 	// Ticked: the time of the last Wake has come. It is also the first event of
 	// a session that has nothing else to say.
 	Ticked struct{}
-
-	// Stalled: we do not read from peers (On), or read again. Their clocks stand
-	// still meanwhile.
-	Stalled struct{ On bool }
 )
 
 func (PeerOffered) event()   {}
@@ -90,10 +82,8 @@ func (RootAgreed) event()    {}
 func (LeaseEnded) event()    {}
 func (StreamReset) event()   {}
 func (Stored) event()        {}
-func (TargetMoved) event()   {}
 func (LeaderChanged) event() {}
 func (Ticked) event()        {}
-func (Stalled) event()       {}
 
 // Effect is something to do.
 type Effect interface{ effect() }

@@ -117,7 +117,7 @@ func TestIdlePeerIsAskedAgain(t *testing.T) {
 	if p.ask != p.now+time.Minute {
 		t.Error("asked although nobody can have more that is wanted")
 	}
-	p.Step(p.now, TargetMoved{1000})
+	p.Step(p.now, RootAgreed{Blocks: 1000})
 	if p.ask > p.now+askIdle {
 		t.Errorf("B idles, and is asked in %v", p.ask-p.now)
 	}

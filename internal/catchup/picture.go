@@ -58,8 +58,6 @@ func (p *Plan) state(x *peer) (string, Reason) {
 		return "busy", ReasonNone
 	case p.now < x.rest:
 		return "resting", ReasonRest
-	case p.stalled:
-		return "idle", ReasonStalled
 	}
 	return "idle", x.idle
 }
@@ -69,8 +67,6 @@ func (p *Plan) waiting() Reason {
 	switch {
 	case p.ended:
 		return ReasonNone
-	case p.stalled:
-		return ReasonStalled
 	case !p.aimed:
 		return ReasonTarget
 	case p.queue.floor >= p.target:
@@ -91,7 +87,7 @@ func (p *Plan) waiting() Reason {
 // a peer could serve it, and nothing has been in flight for 2 s. It says which
 // peer and block.
 func (p *Plan) Stuck(now time.Duration) error {
-	if p.ended || p.stalled || !p.aimed || now-p.flown < stuckTime {
+	if p.ended || !p.aimed || now-p.flown < stuckTime {
 		return nil
 	}
 	for _, x := range p.peers {

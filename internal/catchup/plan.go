@@ -17,12 +17,11 @@ type Plan struct {
 	began   time.Duration
 	effects []Effect
 
-	target  uint64
-	aimed   bool // the target is known
-	ended   bool
-	err     error
-	leader  codec.PeerID
-	stalled bool
+	target uint64
+	aimed  bool // the target is known
+	ended  bool
+	err    error
+	leader codec.PeerID
 
 	byID  map[codec.PeerID]*peer
 	peers []*peer // by id
@@ -128,12 +127,8 @@ func (p *Plan) handle(e Event) {
 		p.streamReset(e)
 	case Stored:
 		p.doneBytes += uint64(p.queue.store(e.Through))
-	case TargetMoved:
-		p.aim(e.Blocks)
 	case LeaderChanged:
 		p.leader = e.Peer
-	case Stalled:
-		p.stall(e.On)
 	case Ticked:
 		p.wake = 0
 		p.survey()
@@ -152,15 +147,13 @@ func (p *Plan) count() {
 
 // serve looks after the clocks and hands out work.
 func (p *Plan) serve() {
-	if !p.stalled {
-		p.watch()
-		p.assign()
-	}
+	p.watch()
+	p.assign()
 	p.broadcast()
 	if p.fail() {
 		return
 	}
-	if p.flying() || p.free.empty() || p.stalled {
+	if p.flying() || p.free.empty() {
 		p.flown = p.now
 	}
 	p.setWake()
@@ -180,13 +173,6 @@ func (p *Plan) aim(n uint64) {
 	p.free.add(p.target, n)
 	p.target = n
 	p.survey()
-}
-
-func (p *Plan) stall(on bool) {
-	p.stalled = on
-	if !on {
-		p.clocks()
-	}
 }
 
 // clocks sets the peers' clocks anew after a time in which we did not listen:

@@ -101,10 +101,8 @@ func (c *chaos) drawTurn(t *rapid.T) {
 				x.held = []codec.BlockRange{{From: x.held[0].From + x.held[0].Len()/2, To: x.held[0].To}}
 			}
 		},
-		"stall": func() {
-			c.step(Stalled{On: true})
-			c.at(4*time.Second, func() { c.step(Stalled{On: false}) })
-		},
+		"we sleep":    func() { c.asleep = c.now + 4*time.Second },
+		"disk stalls": func() { c.diskAt = c.now + 4*time.Second },
 		"unasked": func() {
 			c.step(BlockArrived{x.id, x.last + 1, 3, c.data(3), c.leaf(3)})
 			c.step(BlockArrived{"stranger", 1, 3, c.data(3), c.leaf(3)})
@@ -113,7 +111,7 @@ func (c *chaos) drawTurn(t *rapid.T) {
 		},
 		"other session": func() { c.step(PeerOffered{x.id, codec.AvailabilityReply{Nonce: session - 1}}) },
 	}
-	names := []string{"lost", "leader", "grow", "shrink", "stall", "unasked", "other session"}
+	names := []string{"lost", "leader", "grow", "shrink", "we sleep", "disk stalls", "unasked", "other session"}
 	c.at(at, turns[rapid.SampledFrom(names).Draw(t, "turn")])
 }
 
@@ -137,7 +135,7 @@ func (c *chaos) aim(n uint64) {
 	if c.cfg.Prove {
 		c.step(c.root(n))
 	} else {
-		c.step(TargetMoved{n})
+		c.step(RootAgreed{Blocks: n})
 	}
 }
 

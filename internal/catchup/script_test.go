@@ -22,7 +22,7 @@ import (
 //	offer PEER RANGES [head=N] [committed=I] [leader] [nonce=N]
 //	block PEER LEASE RANGE [size=BYTES] [junk]    each takes [every=D] (1 ms)
 //	end PEER LEASE REASON [seq=N] [held=RANGES] [head=N] [retry=MS]
-//	lost PEER · reset PEER LEASE · leader PEER · target N · stall on|off
+//	lost PEER · reset PEER LEASE · leader PEER · target N
 //	stored [N]      everything that was released, or blocks below N
 //	wait D          lets time pass; the plan is woken when it asked to be
 //	oversleep D     lets time pass in which nobody wakes the plan
@@ -84,9 +84,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 	case "leader":
 		s.step(LeaderChanged{codec.PeerID(arg(0))})
 	case "target":
-		s.step(TargetMoved{parse(arg(0))})
-	case "stall":
-		s.step(Stalled{arg(0) == "on"})
+		s.step(RootAgreed{Blocks: parse(arg(0))})
 	case "stored":
 		if len(d.CmdArgs) > 0 {
 			s.step(Stored{Through: parse(arg(0))})

@@ -22,7 +22,6 @@ const (
 	ReasonAllRest Reason = "everybody rests"           // every holder failed lately
 	ReasonProof   Reason = "waiting for proof"         // it is too short to prove what it has
 	ReasonSpared  Reason = "spared leader"             // its rate counts a quarter
-	ReasonStalled Reason = "we are not reading"        // Stalled
 	ReasonPeers   Reason = "peers"                     // as fast as the peers give
 	ReasonGone    Reason = "gone"                      // of one peer
 	ReasonOut     Reason = "out"                       // of one peer: a block failed its check
