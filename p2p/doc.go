@@ -115,6 +115,11 @@
 //
 // # Limits
 //
+// One peer has at most 8 connections and 256 streams at a time, a sixteenth of the
+// streams that may wait for their protocol: nobody can keep others from opening
+// theirs. One address, loopback excepted, has at most 64 connections, and 8 new ones
+// a second.
+//
 // Peers are found by bootstrap addresses and announcements, not by mDNS. There
 // are no metrics yet. A peer that does not read makes our sends to it fail after
 // 20 s; nobody else waits for it.

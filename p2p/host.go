@@ -38,7 +38,8 @@ const (
 	connsIP    = 64   // of one IPv4 address or IPv6 /56, loopback excepted
 	connsIPPer = 8    // new ones of one such address, per second
 	streamsMax = 16384
-	streamsOf  = 1024 // of one peer
+	streamsOf  = 256  // of one peer
+	streamsNew = 4096 // of all peers, that did not say yet what they are for
 	memoryMax  = 2 << 30
 	memoryPeer = 512 << 20
 )
@@ -145,7 +146,7 @@ func newLimits() (network.ResourceManager, error) {
 		ServiceDefault: wide, ServicePeerDefault: one,
 		Transient: rcmgr.ResourceLimits{
 			Conns: connsMax / 4, ConnsInbound: connsMax / 8, ConnsOutbound: connsMax / 8, FD: connsMax / 4,
-			Streams: streamsMax / 16, StreamsInbound: streamsMax / 32, StreamsOutbound: streamsMax / 32,
+			Streams: 2 * streamsNew, StreamsInbound: streamsNew, StreamsOutbound: streamsNew,
 			Memory: memoryMax / 8,
 		},
 	}

@@ -48,8 +48,8 @@ var layers = []layer{
 
 // testsMay is what test files may import besides their layer's: their own
 // package, what stands below it, machines to try things on, what damages a
-// ledger, and what measures a disk.
-var testsMay = []string{"codec", "machine/...", "internal/ledger/ledgertest", "internal/bench"}
+// ledger, what attacks a node, and what measures a disk.
+var testsMay = []string{"codec", "machine/...", "internal/ledger/ledgertest", "p2p/p2ptest", "internal/bench"}
 
 func within(dir string, patterns ...string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool {
