@@ -70,6 +70,7 @@ func (c *coordinator) stated(ctx actor.Context, m stated) {
 	}
 	delete(c.s.asking, m.peer)
 	if m.err == nil && m.answer.Status == codec.CallOK && m.answer.Config.Voters() > 0 {
+		c.network.Know(m.answer.Config.Members) // gossip may never name them
 		c.count(ctx, m.answer.Config)
 	}
 }

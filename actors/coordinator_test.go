@@ -443,6 +443,34 @@ func TestSyncMovingTarget(t *testing.T) {
 	})
 }
 
+// A joiner that no gossip reaches knows one peer, which names the others.
+func TestSyncWithoutGossip(t *testing.T) {
+	log := newLog(t, 60, 1000, "a")
+	synctest.Test(t, func(t *testing.T) {
+		peers := members(log, 3, 60)
+		x := newSyncer(t, peers...)
+		x.net.broadcast = nil
+		x.net.bonds = []codec.PeerID{peers[0].id}
+		x.net.open = func(ctx context.Context, to codec.PeerID) (Stream, error) {
+			if !slices.Contains(x.net.Bonds(), to) {
+				return nil, errNoNetwork
+			}
+			return x.open(ctx, to)
+		}
+		x.net.know = func(named []codec.Member) {
+			for _, m := range named {
+				x.net.bond(append(x.net.Bonds(), m.Peer)...)
+				x.send(bondUp{m.Peer})
+			}
+		}
+		x.want(syncWanted{why: "new"})
+		answered, err := x.done(30 * time.Second)
+		require.True(t, answered)
+		require.NoError(t, err)
+		x.requireHas(log, 60)
+	})
+}
+
 // A session for a held snapshot ends when the ledger has reached its index, not
 // before, also when it was widened while it ran.
 func TestSyncUntil(t *testing.T) {

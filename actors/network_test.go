@@ -21,6 +21,7 @@ type fakeNetwork struct {
 	broadcast func(codec.AvailabilityRequest)
 	call      func(ctx context.Context, to codec.PeerID, m codec.Message) (codec.Answer, error)
 	send      func(id codec.RaftID, m codec.Message) bool // must not wait for the group
+	know      func([]codec.Member)
 
 	mu    sync.Mutex
 	bonds []codec.PeerID
@@ -74,7 +75,11 @@ func (n *fakeNetwork) SendRaft(_ codec.PeerID, _, id codec.RaftID, m codec.Messa
 	return true
 }
 
-func (n *fakeNetwork) Know([]codec.Member) {}
+func (n *fakeNetwork) Know(members []codec.Member) {
+	if n.know != nil {
+		n.know(members)
+	}
+}
 
 // fakePeer serves a log on sync streams, and notes what must not happen.
 type fakePeer struct {
