@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,26 +66,38 @@ func TestEntrySizes(t *testing.T) {
 	}
 }
 
-// Peers without the beginning of the log: they say so, and give the rest.
+// Half of the peers are without the beginning of the log: they say so, are asked
+// for nothing of it, and give the rest.
 func TestPrunedPeers(t *testing.T) {
 	t.Parallel()
-	s := equal(4, 50*time.Millisecond, 16)
+	s := equal(4, 50*time.Millisecond, 24)
+	s.voters = 2 // who keep all
+	var asked atomic.Int64
 	s.lie = func(w *world, peer int) func(codec.FrameType, []byte) []byte {
-		if peer < 3 { // those who vote keep all
+		if peer < s.voters {
 			return nil
 		}
 		from := uint64(len(w.log.blocks)) / 3
-		return rewriteHeld(func(held []codec.BlockRange, head *codec.Head) []codec.BlockRange {
+		prune := rewriteHeld(func(held []codec.BlockRange, _ *codec.Head) []codec.BlockRange {
 			for i := range held {
 				held[i].From = max(held[i].From, from)
 			}
 			return held
 		})
+		return func(kind codec.FrameType, body []byte) []byte {
+			if b, err := codec.DecodeBlocks(body); kind == codec.TypeBlocks && err == nil && b.Number < from {
+				asked.Add(1)
+			}
+			return prune(kind, body)
+		}
 	}
 	o := play(t, s)
-	t.Log(o)
+	demand{ratio: 0.80, doubled: 0.04}.check(t, s, o)
 	o.honest(t)
-	require.Greater(t, o.share(3), 0.1, "of the log came from the pruned peer")
+	require.Zero(t, asked.Load(), "blocks that the pruned peers lack were asked of them")
+	for i := s.voters; i < len(s.up); i++ {
+		require.Greater(t, o.share(i), 0.15, "of the log came from pruned peer %d", i)
+	}
 }
 
 // rewriteHeld changes what a peer says that it has.

@@ -17,11 +17,13 @@ import (
 // syncProtocol is that of the streams on which blocks are served.
 const syncProtocol protocol.ID = "/logmesh/1/sync"
 
-// Faults is what a node does wrong as a server of sync streams. Its connections
-// stay as they are, and so does all other traffic. The zero value does nothing.
+// Faults is what a node does wrong as a server of sync streams, and in what it
+// offers. Its connections stay as they are, and so does all other traffic. The zero
+// value does nothing.
 type Faults struct {
 	// Rewrite, if not nil when a stream is opened, may change each frame that the
-	// node sends on it. It returns the new body, which may be the old one.
+	// node sends on it, or by which it answers gossip. It returns the new body, which
+	// may be the old one.
 	Rewrite func(codec.FrameType, []byte) []byte
 
 	mu      sync.Mutex
