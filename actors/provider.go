@@ -17,7 +17,7 @@ const (
 	memberSessions  = 12              // of these, kept for configured members
 	sessionIdle     = 2 * time.Minute // without a frame from the requester
 	busyRetry       = time.Second     // after which a refused requester may come back
-	minUnsent       = 256 << 10       // bytes handed to a stream and not yet written, at least
+	minUnsent       = 64 << 10        // bytes handed to a stream and not yet written, at least
 	maxUnsent       = 4 << 20
 	unsentTime      = 400 * time.Millisecond // of a session's rate, unsent
 	deficitPerRound = 64 << 10               // bytes that a session's turn adds
